@@ -1,1 +1,19 @@
-//! To be filled by the commits that follow.
+//! The embedded, durable store: a whole node with no other process.
+//!
+//! One directory, one process, one writer thread. Batches that wait together are written and flushed together, and each
+//! is answered after the flush. Reads see exactly the groups that were flushed.
+
+mod clock;
+mod directory;
+mod error;
+mod keys;
+mod lanes;
+mod read;
+mod record;
+mod store;
+mod watermark;
+mod writer;
+
+pub use clock::SystemClock;
+pub use error::OpenError;
+pub use store::{LocalStore, Options};

@@ -36,7 +36,8 @@ pub struct Batch {
     pub deletes: Vec<Key>,
     /// Entries to append to the lane's log, in order.
     pub appends: Vec<Bytes>,
-    /// Remove the log's entries up to and including this position.
+    /// Remove the log's entries up to and including this position, which may be one that this batch appends. A
+    /// position beyond the last entry is refused as [`crate::CommitError::Invalid`].
     pub trim: Option<Position>,
 }
 

@@ -3,7 +3,7 @@
 use baton_model::{Blame, Classified, Retry};
 use bytes::Bytes;
 
-use crate::Epoch;
+use crate::{Epoch, Position};
 
 /// Why a batch was not, or perhaps not, applied.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -42,6 +42,15 @@ pub enum CommitError {
         /// What went wrong.
         reason: String,
     },
+}
+
+impl CommitError {
+    /// The answer to a batch that trims what is not in the log yet.
+    pub fn trim_past_end(trim: Position, last: Position) -> Self {
+        Self::Invalid {
+            reason: format!("trim is {}, the log's last entry is at {}", trim.0, last.0),
+        }
+    }
 }
 
 impl Classified for CommitError {

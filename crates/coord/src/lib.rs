@@ -4,23 +4,23 @@
 //! carry it as a fence, and a store refuses a batch whose epoch is not the lane's current one in the same atomic step
 //! that would have applied it. So a holder that was paused past its lease can think what it likes: it cannot write.
 
+mod admin;
 mod batch;
+mod clock;
 mod error;
 mod lease;
+pub mod limits;
+pub mod memory;
 mod store;
+mod topics;
 
+pub use admin::Admin;
 pub use batch::{Batch, Committed, Key, Precondition};
+pub use clock::{Clock, ManualClock};
 pub use error::{CommitError, StoreError};
 pub use lease::{Acquired, Epoch, HolderId, Lease, LeaseError};
+pub use limits::{BATCH_BYTES_MAX, BATCH_OPS_MAX, KEY_BYTES_MAX, SCAN_LIMIT_MAX, VALUE_BYTES_MAX};
 pub use store::{
     Entry, Log, LogEntry, Position, Scan, Store, Table, Version, Wake, WakeEvent, Wakeups,
 };
-
-/// Longest key in bytes: keys are composed of short prefixes, ids, addresses and numbers.
-pub const KEY_BYTES_MAX: usize = 512;
-/// Largest value in bytes: a signed transaction of 128 KiB (geth's limit) as a record, with room for its history.
-pub const VALUE_BYTES_MAX: usize = 4 * 1024 * 1024;
-/// Most operations in one batch: bounds how long one commit can hold up the others.
-pub const BATCH_OPS_MAX: usize = 16 * 1024;
-/// Most entries that one scan or read returns: callers page.
-pub const SCAN_LIMIT_MAX: usize = 4 * 1024;
+pub use topics::{Topic, Topics};

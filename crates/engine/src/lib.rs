@@ -1,1 +1,23 @@
-//! To be filled by the commits that follow.
+//! The transaction service: what callers ask for becomes durable, runs on its lane, and is told.
+
+pub mod driver;
+mod relayer;
+pub mod service;
+
+pub use relayer::{Network, Notification, Relayer};
+
+/// The store as the engine sees it.
+pub type SharedStore = std::sync::Arc<dyn baton_coord::Store>;
+
+/// The clock as the engine sees it.
+pub type SharedClock = std::sync::Arc<dyn baton_coord::Clock>;
+
+/// Topic that is published when entries were appended to a lane's inbox.
+pub fn inbox_topic(lane: &baton_model::LaneId) -> String {
+    format!("inbox/{lane}")
+}
+
+/// Topic that is published when a lane's records changed.
+pub fn changed_topic(lane: &baton_model::LaneId) -> String {
+    format!("changed/{lane}")
+}

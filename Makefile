@@ -1,0 +1,41 @@
+# `make` alone lists what can be made. Tools that are missing are installed by scripts/tools.
+
+CARGO ?= cargo
+TOOLS := $(CURDIR)/.baton/tools
+CARGO_BIN := $(if $(CARGO_HOME),$(CARGO_HOME),$(HOME)/.cargo)/bin
+
+export PATH := $(PATH):$(CARGO_BIN)
+export BATON_ANVIL ?= $(TOOLS)/bin/anvil
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test bench lint fmt tools rust anvil deny
+
+help: ## List what can be made
+	@echo 'Baton relays work to blockchains. Start with `make demo`.'
+	@echo
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo
+	@echo 'Pass options to the demo with ARGS, as in: make demo ARGS=--keep'
+
+demo: rust anvil ## Send 500 transfers, kill the engine half way, count what was executed
+	$(CARGO) run --release --locked -p baton -- demo $(ARGS)
+
+test: rust anvil ## Run every test
+	$(CARGO) test --workspace --locked $(ARGS)
+
+bench: rust anvil ## Measure: store commits, signing, throughput
+	$(CARGO) bench --workspace --locked $(ARGS)
+
+lint: rust deny ## Check format, lints, documentation and dependencies
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --workspace --no-deps --locked
+	$(TOOLS)/bin/cargo-deny --locked check bans licenses sources
+
+fmt: rust ## Format the sources
+	$(CARGO) fmt --all
+
+tools: rust anvil deny ## Install what the other targets need, and say what was done
+
+rust anvil deny:
+	@scripts/tools $@

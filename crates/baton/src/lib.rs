@@ -1,0 +1,3 @@
+//! What the `baton` program is made of, apart from its command line.
+
+pub mod config;

@@ -1,0 +1,399 @@
+//! The one thread that writes.
+//!
+//! It takes whatever has queued up, checks each batch against the state that the ones before it leave, writes all that
+//! hold as one atomic, flushed write of the underlying store, and then answers all of them. The cost of a flush is shared
+//! by the whole group.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use baton_coord::{
+    Batch, Clock, CommitError, Committed, Epoch, HolderId, LeaseError, Position, Precondition,
+    StoreError, Topics, Version,
+};
+use baton_model::LaneId;
+use fjall::{Keyspace, OwnedWriteBatch, PersistMode, Readable, Snapshot};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+
+use crate::error::{damaged, read_error};
+use crate::keys::{self, STORE_KEY};
+use crate::lanes::Lanes;
+use crate::read::Reader;
+use crate::record::StoreRecord;
+use crate::watermark::Watermark;
+
+/// Most operations in one group: bounds how long its first batch waits for the others.
+const GROUP_OPS_MAX: usize = 32 * 1024;
+/// Most bytes in one group: bounds the memory of the write in preparation.
+const GROUP_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Most trimmed entries that one batch removes from the disk; the rest goes with the lane's next batches.
+const SWEEP_MAX: u64 = 4 * 1024;
+
+/// Something for the writer to do.
+pub(crate) enum Job {
+    Commit {
+        batch: Batch,
+        /// Its share of the queue's memory.
+        room: OwnedSemaphorePermit,
+        answer: oneshot::Sender<Result<Committed, CommitError>>,
+    },
+    Acquire {
+        lane: LaneId,
+        holder: HolderId,
+        ttl: Duration,
+        answer: oneshot::Sender<Result<Epoch, LeaseError>>,
+    },
+    Renew {
+        lane: LaneId,
+        epoch: Epoch,
+        ttl: Duration,
+        answer: oneshot::Sender<Result<(), LeaseError>>,
+    },
+    Release {
+        lane: LaneId,
+        epoch: Epoch,
+        answer: oneshot::Sender<Result<(), LeaseError>>,
+    },
+}
+
+/// The writer and all that only it touches.
+pub(crate) struct Writer {
+    pub(crate) reader: Reader,
+    pub(crate) record: StoreRecord,
+    pub(crate) watermark: Watermark,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) appended: Arc<Topics>,
+    pub(crate) lanes: Lanes,
+    /// Why no more is accepted, once a write has failed.
+    pub(crate) stopped: Option<String>,
+}
+
+/// A group in preparation.
+struct Group {
+    write: OwnedWriteBatch,
+    snapshot: Snapshot,
+    /// Versions of the values that this group has changed so far; `None` where it deleted them.
+    changed: HashMap<Vec<u8>, Option<Version>>,
+    answers: Vec<Answer>,
+    operations: usize,
+    bytes: usize,
+}
+
+/// What is told when the group is durable.
+enum Answer {
+    Committed {
+        lane: LaneId,
+        committed: Committed,
+        answer: oneshot::Sender<Result<Committed, CommitError>>,
+        _room: OwnedSemaphorePermit,
+    },
+    Acquired {
+        epoch: Epoch,
+        answer: oneshot::Sender<Result<Epoch, LeaseError>>,
+    },
+}
+
+impl Writer {
+    /// Works until every sender is gone and the queue is empty.
+    pub(crate) fn run(mut self, mut jobs: mpsc::Receiver<Job>) {
+        while let Some(first) = jobs.blocking_recv() {
+            let mut group = self.begin_group();
+            self.prepare(&mut group, first);
+            while group.operations < GROUP_OPS_MAX && group.bytes < GROUP_BYTES_MAX {
+                match jobs.try_recv() {
+                    Ok(job) => self.prepare(&mut group, job),
+                    Err(_) => break,
+                }
+            }
+            self.finish(group);
+            self.lanes.shed();
+        }
+        if let Err(error) = self.watermark.flush() {
+            tracing::warn!(%error, "the store closed without flushing its watermark");
+        }
+    }
+
+    fn begin_group(&self) -> Group {
+        Group {
+            write: self
+                .reader
+                .database
+                .batch()
+                .durability(Some(PersistMode::SyncData)),
+            snapshot: self.reader.database.snapshot(),
+            changed: HashMap::new(),
+            answers: Vec::new(),
+            operations: 0,
+            bytes: 0,
+        }
+    }
+
+    fn prepare(&mut self, group: &mut Group, job: Job) {
+        match job {
+            Job::Commit {
+                batch,
+                room,
+                answer,
+            } => self.prepare_commit(group, batch, room, answer),
+            Job::Acquire {
+                lane,
+                holder,
+                ttl,
+                answer,
+            } => match self.stage_acquire(group, &lane, &holder, ttl) {
+                Ok(epoch) => group.answers.push(Answer::Acquired { epoch, answer }),
+                Err(error) => drop(answer.send(Err(error))),
+            },
+            Job::Renew {
+                lane,
+                epoch,
+                ttl,
+                answer,
+            } => {
+                let now = self.clock.now();
+                let lane = self.lanes.load(&self.reader.space, &group.snapshot, &lane);
+                let renewed = lane.map_err(LeaseError::from);
+                drop(answer.send(renewed.and_then(|lane| lane.renew(epoch, ttl, now))));
+            }
+            Job::Release {
+                lane,
+                epoch,
+                answer,
+            } => {
+                let lane = self.lanes.load(&self.reader.space, &group.snapshot, &lane);
+                let released = lane.map_err(LeaseError::from);
+                drop(answer.send(released.and_then(|lane| lane.release(epoch))));
+            }
+        }
+    }
+
+    fn prepare_commit(
+        &mut self,
+        group: &mut Group,
+        batch: Batch,
+        room: OwnedSemaphorePermit,
+        answer: oneshot::Sender<Result<Committed, CommitError>>,
+    ) {
+        let lane = batch.lane.clone();
+        let staged = match self.check(group, &batch) {
+            Ok(()) => self.stage_commit(group, &batch),
+            Err(error) => Err(error),
+        };
+        match staged {
+            Ok(committed) => group.answers.push(Answer::Committed {
+                lane,
+                committed,
+                answer,
+                _room: room,
+            }),
+            Err(error) => drop(answer.send(Err(error))),
+        }
+    }
+
+    fn check(&mut self, group: &Group, batch: &Batch) -> Result<(), CommitError> {
+        if let Some(reason) = &self.stopped {
+            return Err(CommitError::Unavailable {
+                reason: reason.clone(),
+            });
+        }
+        let lane = self
+            .lanes
+            .load(&self.reader.space, &group.snapshot, &batch.lane);
+        let lane = lane.map_err(|error| unavailable(&error))?;
+        if let (Some(given), Err(current)) = (batch.fence, lane.admits(batch.fence)) {
+            return Err(CommitError::Fenced { given, current });
+        }
+        let end = Position(lane.record.last.0 + batch.appends.len() as u64);
+        for (index, rule) in batch.require.iter().enumerate() {
+            let version = group.version(&self.reader.space, &batch.lane, rule.key());
+            let version = version.map_err(|error| unavailable(&error))?;
+            let holds = match rule {
+                Precondition::Absent(_) => version.is_none(),
+                Precondition::At(_, expected) => version == Some(*expected),
+            };
+            if !holds {
+                let key = rule.key().clone();
+                return Err(CommitError::Precondition { index, key });
+            }
+        }
+        match batch.trim {
+            Some(trim) if trim > end => Err(CommitError::trim_past_end(trim, end)),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// Adds a batch that holds to the group. From here on it is part of the state that later batches are checked
+    /// against.
+    fn stage_commit(&mut self, group: &mut Group, batch: &Batch) -> Result<Committed, CommitError> {
+        let lane = self
+            .lanes
+            .load(&self.reader.space, &group.snapshot, &batch.lane);
+        let lane = lane.map_err(|error| unavailable(&error))?;
+        self.record.commits += 1;
+        let version = Version(self.record.commits);
+        group.operations += batch.operations() + 1;
+        group.bytes += batch.bytes();
+        let before = lane.record;
+        for (key, value) in &batch.puts {
+            let key = keys::value_key(&batch.lane, key);
+            group.write.insert(
+                &self.reader.space,
+                key.as_slice(),
+                keys::stored_value(version, value),
+            );
+            group.changed.insert(key, Some(version));
+        }
+        for key in &batch.deletes {
+            let key = keys::value_key(&batch.lane, key);
+            group.write.remove(&self.reader.space, key.as_slice());
+            group.changed.insert(key, None);
+        }
+        for value in &batch.appends {
+            lane.record.last.0 += 1;
+            let key = keys::log_key(&batch.lane, lane.record.last);
+            group.write.insert(&self.reader.space, key, value.as_ref());
+        }
+        if let Some(trim) = batch.trim {
+            lane.record.trimmed = lane.record.trimmed.max(trim);
+        }
+        let sweep = (lane.record.trimmed.0 - lane.record.swept.0).min(SWEEP_MAX);
+        for _ in 0..sweep {
+            lane.record.swept.0 += 1;
+            group.write.remove(
+                &self.reader.space,
+                keys::log_key(&batch.lane, lane.record.swept),
+            );
+            group.operations += 1;
+        }
+        if lane.record != before || !lane.recorded {
+            lane.recorded = true;
+            group.write.insert(
+                &self.reader.space,
+                keys::lane_key(&batch.lane),
+                lane.record.encode(),
+            );
+        }
+        Ok(Committed {
+            version,
+            last: (!batch.appends.is_empty()).then_some(lane.record.last),
+        })
+    }
+
+    fn stage_acquire(
+        &mut self,
+        group: &mut Group,
+        name: &LaneId,
+        holder: &HolderId,
+        ttl: Duration,
+    ) -> Result<Epoch, LeaseError> {
+        if let Some(reason) = &self.stopped {
+            return Err(LeaseError::Store(StoreError::Unavailable {
+                reason: reason.clone(),
+            }));
+        }
+        let now = self.clock.now();
+        let lane = self.lanes.load(&self.reader.space, &group.snapshot, name)?;
+        let epoch = lane.acquire(holder, ttl, now)?;
+        lane.recorded = true;
+        group.operations += 1;
+        group.write.insert(
+            &self.reader.space,
+            keys::lane_key(name),
+            lane.record.encode(),
+        );
+        Ok(epoch)
+    }
+
+    /// Makes the group durable and answers it.
+    fn finish(&mut self, mut group: Group) {
+        if group.answers.is_empty() {
+            return;
+        }
+        self.record.groups += 1;
+        group
+            .write
+            .insert(&self.reader.space, STORE_KEY, self.record.encode());
+        let written = group.write.commit().map_err(|error| error.to_string());
+        let marked = written.and_then(|()| {
+            self.watermark
+                .raise(self.record.groups)
+                .map_err(|error| error.to_string())
+        });
+        match marked {
+            Ok(()) => answer_all(group.answers, &self.appended),
+            // Whether the group is on the disk is unknown, and a second flush that succeeds would prove nothing about
+            // the first: only a look at the disk can tell, so nothing more is accepted until the store is reopened.
+            Err(error) => {
+                tracing::error!(%error, "the store failed to write and stops accepting");
+                let reason = format!("the store stopped after a failed write ({error}); reopen it");
+                answer_unknown(group.answers, &reason);
+                self.stopped = Some(reason);
+            }
+        }
+    }
+}
+
+impl Group {
+    /// The version of a value as the batches before in this group leave it.
+    fn version(
+        &self,
+        space: &Keyspace,
+        lane: &LaneId,
+        key: &[u8],
+    ) -> Result<Option<Version>, StoreError> {
+        let key = keys::value_key(lane, key);
+        if let Some(version) = self.changed.get(&key) {
+            return Ok(*version);
+        }
+        let stored = self.snapshot.get(space, &key).map_err(|e| read_error(&e))?;
+        match stored.as_deref().map(keys::split_value) {
+            Some(Some((version, _))) => Ok(Some(version)),
+            Some(None) => Err(damaged(format!("lane {lane}: a value has no version"))),
+            None => Ok(None),
+        }
+    }
+}
+
+fn answer_all(answers: Vec<Answer>, appended: &Topics) {
+    for answer in answers {
+        // Whoever asked may have gone away; the commit stands.
+        match answer {
+            Answer::Committed {
+                lane,
+                committed,
+                answer,
+                ..
+            } => {
+                let wake = committed.last.is_some();
+                drop(answer.send(Ok(committed)));
+                if wake {
+                    appended.publish(lane.as_str());
+                }
+            }
+            Answer::Acquired { epoch, answer } => drop(answer.send(Ok(epoch))),
+        }
+    }
+}
+
+fn answer_unknown(answers: Vec<Answer>, reason: &str) {
+    let reason = || reason.to_owned();
+    for answer in answers {
+        match answer {
+            Answer::Committed { answer, .. } => {
+                drop(answer.send(Err(CommitError::Unknown { reason: reason() })));
+            }
+            Answer::Acquired { answer, .. } => {
+                let failed = StoreError::Unavailable { reason: reason() };
+                drop(answer.send(Err(LeaseError::Store(failed))));
+            }
+        }
+    }
+}
+
+/// The state that a batch is checked against could not be read: nothing was applied.
+fn unavailable(error: &StoreError) -> CommitError {
+    CommitError::Unavailable {
+        reason: error.to_string(),
+    }
+}

@@ -1,0 +1,177 @@
+//! The engine of one lane: a state machine without I/O, clock or chance.
+//!
+//! Feed it with [`Lane::handle`], take what it wants done from [`Lane::poll_output`], write what [`Lane::poll_commit`]
+//! gives and tell it with [`Input::Committed`]. Whatever depends on a write comes out only after that.
+
+mod attempt;
+mod bind;
+mod chain;
+mod inbox;
+mod mend;
+mod offer;
+mod stage;
+mod start;
+mod view;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::time::Duration;
+
+use baton_model::{Address, B256, RequestId, Timestamp};
+
+pub use stage::Changes;
+pub use start::{RestoreError, Restored};
+pub use view::{AccountView, SlotState, SlotView};
+
+use crate::account::Account;
+use crate::config::LaneConfig;
+use crate::event::{Input, Output, Ticket};
+use crate::fees::MarketView;
+use crate::record::{RequestRecord, SummaryRecord};
+use baton_model::TxSpec;
+use stage::Stage;
+
+/// How often a lane with open work looks at its clocks: the finest retry pause is not shorter.
+const TICK: Duration = Duration::from_millis(250);
+
+/// The engine of one lane.
+#[derive(Debug)]
+pub struct Lane {
+    config: LaneConfig,
+    accounts: BTreeMap<Address, Account>,
+    /// Open requests.
+    requests: BTreeMap<RequestId, Request>,
+    /// Requests without a slot, in the order of acceptance.
+    queue: BTreeMap<u64, RequestId>,
+    /// When open requests lapse.
+    expiries: BTreeSet<(Timestamp, RequestId)>,
+    /// Attempts by hash; only looked up, never iterated.
+    attempts: HashMap<B256, (Address, u64)>,
+    /// Which slot waits for a signature.
+    tickets: BTreeMap<Ticket, (Address, u64)>,
+    next_ticket: u64,
+    /// The head that was last taken in.
+    head: Option<Head>,
+    market: Option<Market>,
+    market_asked: bool,
+    surveyed: bool,
+    stage: Stage,
+    summary: SummaryRecord,
+    outputs: VecDeque<Output>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Head {
+    number: u64,
+    gas_limit: u64,
+}
+
+#[derive(Clone, Debug)]
+struct Market {
+    view: MarketView,
+    block: u64,
+}
+
+/// An open request.
+#[derive(Clone, Debug)]
+struct Request {
+    record: RequestRecord,
+    /// Its place in the order of acceptance.
+    position: u64,
+    slot: Option<(Address, u64)>,
+    gas: Gas,
+    replacing: Option<Replacing>,
+}
+
+/// What is known of the gas that a request needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Gas {
+    /// To be estimated from a time on.
+    Unknown {
+        from: Timestamp,
+        tries: u32,
+    },
+    Asked {
+        tries: u32,
+    },
+    Known(u64),
+}
+
+/// A replacement that waits for its gas or for the market.
+#[derive(Clone, Debug)]
+struct Replacing {
+    command: RequestId,
+    spec: TxSpec,
+    gas: Gas,
+}
+
+impl Lane {
+    /// Takes in what happened. `now` must not go back between calls.
+    pub fn handle(&mut self, input: Input, now: Timestamp) {
+        match input {
+            Input::Inbox { position, command } => self.handle_inbox(position, command, now),
+            Input::Surveyed(survey) => self.handle_surveyed(&survey, now),
+            Input::Found {
+                account,
+                nonce,
+                receipt,
+            } => {
+                self.handle_found(account, nonce, receipt, now);
+            }
+            Input::Observed {
+                account,
+                nonce,
+                transaction,
+            } => {
+                self.handle_observed(account, nonce, transaction, now);
+            }
+            Input::Estimated { id, estimate } => self.handle_estimated(id, estimate, now),
+            Input::Signed { ticket, signed } => self.handle_signed(ticket, signed, now),
+            Input::Committed { stage } => self.handle_committed(stage, now),
+            Input::Answered {
+                account,
+                nonce,
+                hash,
+                answers,
+            } => {
+                self.handle_answered(account, nonce, hash, &answers, now);
+            }
+            Input::Block(block) => self.handle_block(block, now),
+            Input::Rollback { to } => self.handle_rollback(to, now),
+            Input::Market(view) => self.handle_market(view, now),
+            Input::Tick => self.handle_tick(now),
+        }
+        self.bind_ready(now);
+    }
+
+    /// The next thing to do, in order.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// When [`Input::Tick`] is due at the latest; `None` while nothing is open.
+    pub fn poll_timeout(&self, now: Timestamp) -> Option<Timestamp> {
+        let idle = self.requests.is_empty() && self.accounts.values().all(|a| a.slots.is_empty());
+        (!idle).then(|| now.saturating_add(TICK))
+    }
+
+    fn handle_market(&mut self, view: MarketView, now: Timestamp) {
+        let Some(head) = self.head else { return };
+        self.market_asked = false;
+        self.market = Some(Market {
+            view,
+            block: head.number,
+        });
+        self.resume_surveys(now);
+    }
+
+    fn ask_market(&mut self) {
+        if !self.market_asked {
+            self.market_asked = true;
+            self.outputs.push_back(Output::FetchMarket);
+        }
+    }
+
+    fn account(&mut self, address: Address) -> Option<&mut Account> {
+        self.accounts.get_mut(&address)
+    }
+}

@@ -1,0 +1,242 @@
+//! Making attempts: asking for signatures and putting signed bytes into slots, in order of nonce.
+
+use baton_model::{Address, RequestId, Timestamp, TxStatus, UnsignedTx};
+
+use super::Lane;
+use crate::event::{Alarm, Offer, Output, Signed, Ticket};
+use crate::record::{AttemptKind, AttemptRecord, AttemptSummary};
+use crate::slot::{Attempt, Signing};
+
+/// Failures of a signer before somebody is told.
+const SIGNER_TRIES_SILENT: u32 = 3;
+
+/// Most attempts for one nonce. 50 bids of 10 % more each are a factor of 117; past that the fee is not the problem.
+pub(super) const ATTEMPTS_MAX: usize = 50;
+
+impl Lane {
+    /// Asks for a signature.
+    pub(super) fn start_signing(
+        &mut self,
+        account: Address,
+        kind: AttemptKind,
+        tx: UnsignedTx,
+        command: Option<RequestId>,
+    ) -> Signing {
+        let ticket = Ticket(self.next_ticket);
+        self.next_ticket += 1;
+        self.tickets.insert(ticket, (account, tx.nonce));
+        self.outputs.push_back(Output::Sign {
+            ticket,
+            account,
+            tx: tx.clone(),
+        });
+        Signing {
+            ticket,
+            kind,
+            tx,
+            signed: None,
+            tries: 0,
+            retry_at: None,
+            command,
+        }
+    }
+
+    pub(super) fn handle_signed(&mut self, ticket: Ticket, signed: Option<Signed>, now: Timestamp) {
+        let Some((address, nonce)) = self.tickets.remove(&ticket) else {
+            return;
+        };
+        let timing = self.config.timing;
+        let Some(account) = self.accounts.get_mut(&address) else {
+            return;
+        };
+        let Some(slot) = account.slots.get_mut(&nonce) else {
+            return;
+        };
+        let Some(signing) = slot.signing.as_mut().filter(|s| s.ticket == ticket) else {
+            return;
+        };
+        if let Some(signed) = signed {
+            signing.signed = Some(signed);
+            self.promote(address, nonce, now);
+            return;
+        }
+        signing.retry_at = Some(now.saturating_add(timing.retry_after(signing.tries)));
+        signing.tries = signing.tries.saturating_add(1);
+        if signing.tries == SIGNER_TRIES_SILENT {
+            self.outputs
+                .push_back(Output::Alarm(Alarm::SignerFailing { account: address }));
+            self.stage.touch_summary();
+        }
+    }
+
+    /// Asks again for the signatures that failed.
+    pub(super) fn retry_signing(&mut self, now: Timestamp) {
+        let mut asks = Vec::new();
+        for account in self.accounts.values_mut() {
+            for slot in account.slots.values_mut() {
+                let Some(signing) = &mut slot.signing else {
+                    continue;
+                };
+                if signing.retry_at.take_if(|at| *at <= now).is_some() {
+                    asks.push((account.address, signing.ticket, signing.tx.clone()));
+                }
+            }
+        }
+        for (account, ticket, tx) in asks {
+            self.tickets.insert(ticket, (account, tx.nonce));
+            self.outputs.push_back(Output::Sign {
+                ticket,
+                account,
+                tx,
+            });
+        }
+    }
+
+    /// Puts signed bytes into their slot. A first attempt waits until every slot below has one: what is durable has no
+    /// gaps.
+    fn promote(&mut self, address: Address, nonce: u64, now: Timestamp) {
+        let reserved = self
+            .accounts
+            .get(&address)
+            .and_then(|a| a.slots.get(&nonce))
+            .map(crate::slot::Slot::is_reserved);
+        if reserved == Some(false) {
+            self.add_attempt(address, nonce, now);
+            self.mend_cancelled(address, nonce);
+            return;
+        }
+        loop {
+            let Some(account) = self.accounts.get(&address) else {
+                return;
+            };
+            let next = account.durable_next();
+            let ready = account
+                .slots
+                .get(&next)
+                .and_then(|s| s.signing.as_ref())
+                .is_some_and(|s| s.signed.is_some());
+            if !ready {
+                return;
+            }
+            self.add_attempt(address, next, now);
+            self.stage.touch_account(address);
+            self.mend_cancelled(address, next);
+        }
+    }
+
+    fn add_attempt(&mut self, address: Address, nonce: u64, now: Timestamp) {
+        let Some(account) = self.accounts.get_mut(&address) else {
+            return;
+        };
+        let Some(slot) = account.slots.get_mut(&nonce) else {
+            return;
+        };
+        let Some(signing) = slot.signing.take() else {
+            return;
+        };
+        let Signing {
+            kind,
+            tx,
+            signed: Some(signed),
+            command,
+            ..
+        } = signing
+        else {
+            return;
+        };
+        let record = AttemptRecord {
+            kind,
+            tx,
+            hash: signed.hash,
+            raw: signed.raw,
+            signature: signed.signature,
+            created_at: now,
+            acknowledged_at: None,
+        };
+        let hash = record.hash;
+        let offer = Offer {
+            account: address,
+            nonce,
+            hash,
+            raw: record.raw.clone(),
+        };
+        if slot.attempts.iter().any(|a| a.record.hash == hash) {
+            return;
+        }
+        slot.attempts.push(Attempt::new(record, now));
+        slot.reoffered = false;
+        account.unacknowledged.insert(nonce);
+        let request = slot.request;
+        self.attempts.insert(hash, (address, nonce));
+        self.stage.bound(address, nonce, hash);
+        self.stage.after(Output::Broadcast(offer));
+        if let Some(id) = request {
+            self.show_attempt(id, address, nonce, command);
+        }
+    }
+
+    /// Copies what a slot holds into the record that callers see.
+    fn show_attempt(
+        &mut self,
+        id: RequestId,
+        address: Address,
+        nonce: u64,
+        command: Option<RequestId>,
+    ) {
+        self.refresh(id, address, nonce);
+        let replaced = self.requests.get_mut(&id).and_then(|r| {
+            r.replacing
+                .take_if(|replacing| Some(replacing.command) == command)
+        });
+        if let Some(replacing) = replaced {
+            self.respecify(id, replacing.spec);
+            self.conclude(id, replacing.command, None);
+        }
+    }
+
+    /// Brings a request's record up to date with its slot.
+    pub(super) fn refresh(&mut self, id: RequestId, address: Address, nonce: u64) {
+        let Some(slot) = self
+            .accounts
+            .get(&address)
+            .and_then(|a| a.slots.get(&nonce))
+        else {
+            return;
+        };
+        let current = slot.current().map(|record| AttemptSummary {
+            account: address,
+            nonce,
+            hash: record.hash,
+            gas_limit: record.tx.gas_limit,
+            fees: record.tx.fees,
+            signature: record.signature.clone(),
+        });
+        let payload_mined = slot.mined_kind() == Some(AttemptKind::Payload);
+        let acknowledged = slot
+            .attempts
+            .iter()
+            .filter_map(|a| a.record.acknowledged_at)
+            .min();
+        let status = match (slot.is_reserved(), payload_mined, acknowledged) {
+            (true, ..) => TxStatus::Pending,
+            (false, true, _) => TxStatus::Mined,
+            (false, false, Some(_)) => TxStatus::Submitted,
+            (false, false, None) => TxStatus::Sent,
+        };
+        let receipt = slot.mined.clone().filter(|_| payload_mined);
+        let hashes = slot.hashes();
+        let Some(request) = self.requests.get_mut(&id) else {
+            return;
+        };
+        let record = &mut request.record;
+        record.current = current;
+        record.receipt = receipt;
+        record.sent_at = record.sent_at.or(acknowledged);
+        for hash in hashes {
+            if !record.hashes.contains(&hash) {
+                record.hashes.push(hash);
+            }
+        }
+        self.set_status(id, status);
+    }
+}
