@@ -6,7 +6,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use baton_coord::limits::{check_key, check_limit, check_topic, check_ttl};
+use baton_coord::limits::{READ_WAIT_MAX, check_key, check_limit, check_topic, check_ttl};
 use baton_coord::{
     Acquired, Admin, Batch, Clock, CommitError, Committed, Entry, Epoch, HolderId, Key, Lease,
     LeaseError, Log, LogEntry, Position, Scan, StoreError, Table, Topics, Wake, Wakeups,
@@ -309,7 +309,7 @@ impl Log for LocalStore {
         wait: Duration,
     ) -> Result<Vec<LogEntry>, StoreError> {
         check_limit(limit)?;
-        let deadline = Instant::now() + wait;
+        let deadline = Instant::now() + wait.min(READ_WAIT_MAX);
         // Listens before it looks, so that an append between the two is heard.
         let mut appended = self.shared.appended.subscribe(lane.as_str());
         loop {

@@ -135,7 +135,7 @@ impl Writer {
                 batch,
                 room,
                 answer,
-            } => self.prepare_commit(group, batch, room, answer),
+            } => self.prepare_commit(group, &batch, room, answer),
             Job::Acquire {
                 lane,
                 holder,
@@ -171,13 +171,13 @@ impl Writer {
     fn prepare_commit(
         &mut self,
         group: &mut Group,
-        batch: Batch,
+        batch: &Batch,
         room: OwnedSemaphorePermit,
         answer: oneshot::Sender<Result<Committed, CommitError>>,
     ) {
         let lane = batch.lane.clone();
-        let staged = match self.check(group, &batch) {
-            Ok(()) => self.stage_commit(group, &batch),
+        let staged = match self.check(group, batch) {
+            Ok(()) => self.stage_commit(group, batch),
             Err(error) => Err(error),
         };
         match staged {

@@ -7,10 +7,15 @@
 mod admin;
 mod batch;
 mod clock;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod error;
+mod keyring;
 mod lease;
 pub mod limits;
 pub mod memory;
+mod rotate;
+mod sealed;
 mod store;
 mod topics;
 
@@ -18,8 +23,11 @@ pub use admin::Admin;
 pub use batch::{Batch, Committed, Key, Precondition};
 pub use clock::{Clock, ManualClock};
 pub use error::{CommitError, StoreError};
+pub use keyring::{KeyError, KeyId, KeyName, Keyring};
 pub use lease::{Acquired, Epoch, HolderId, Lease, LeaseError};
 pub use limits::{BATCH_BYTES_MAX, BATCH_OPS_MAX, KEY_BYTES_MAX, SCAN_LIMIT_MAX, VALUE_BYTES_MAX};
+pub use rotate::{RotateError, Rotated};
+pub use sealed::{Entropy, EntropyError, SEAL_BYTES, Sealed};
 pub use store::{
     Entry, Log, LogEntry, Position, Scan, Store, Table, Version, Wake, WakeEvent, Wakeups,
 };

@@ -17,6 +17,8 @@ pub const BATCH_BYTES_MAX: usize = 16 * 1024 * 1024;
 pub const SCAN_LIMIT_MAX: usize = 4 * 1024;
 /// Most keys that a scan passes over: a page number far out costs as much as reading up to it.
 pub const SCAN_SKIP_MAX: usize = 1024 * 1024;
+/// Longest wait of one read: whoever waits longer asks again, so that no task hangs on a store for good.
+pub const READ_WAIT_MAX: Duration = Duration::from_secs(3600);
 /// Longest topic of a wake-up in bytes: a service prefix and a lane.
 pub const TOPIC_BYTES_MAX: usize = 256;
 /// Longest lease: a holder that dies silently blocks its lane for this long.

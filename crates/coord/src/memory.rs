@@ -12,7 +12,7 @@ use baton_model::{LaneId, Timestamp};
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use crate::limits::{check_key, check_limit, check_topic, check_ttl};
+use crate::limits::{READ_WAIT_MAX, check_key, check_limit, check_topic, check_ttl};
 use crate::{
     Acquired, Admin, Batch, Clock, CommitError, Committed, Entry, Epoch, HolderId, Key, Lease,
     LeaseError, Log, LogEntry, Position, Precondition, Scan, StoreError, Table, Topics, Version,
@@ -211,9 +211,8 @@ impl Table for MemoryStore {
         let name = batch.lane.clone();
         let committed = {
             let mut lanes = self.lock();
-            let lane = lanes.entry(name.clone()).or_default();
-            lane.check(&batch)?;
-            lane.apply(batch)
+            lanes.get(&name).unwrap_or(&Lane::default()).check(&batch)?;
+            lanes.entry(name.clone()).or_default().apply(batch)
         };
         if committed.last.is_some() {
             self.appended.publish(name.as_str());
@@ -232,7 +231,7 @@ impl Log for MemoryStore {
         wait: Duration,
     ) -> Result<Vec<LogEntry>, StoreError> {
         check_limit(limit)?;
-        let deadline = Instant::now() + wait;
+        let deadline = Instant::now() + wait.min(READ_WAIT_MAX);
         // Listens before it looks, so that an append between the two is heard.
         let mut appended = self.appended.subscribe(lane.as_str());
         loop {

@@ -89,7 +89,8 @@ pub trait Table: Send + Sync {
 /// The lane's log. Appends and trims are part of a [`Batch`].
 #[async_trait]
 pub trait Log: Send + Sync {
-    /// Up to `limit` entries after a position, in order. When there are none, waits up to `wait` for one.
+    /// Up to `limit` entries after a position, in order. When there are none, waits up to `wait` for one, at most
+    /// [`crate::limits::READ_WAIT_MAX`].
     async fn read(
         &self,
         lane: &LaneId,

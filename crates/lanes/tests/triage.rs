@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use baton_lanes::triage::{Verdict, next_nonce_hint, triage};
+use baton_lanes::{Verdict, next_nonce_hint, triage};
 use proptest::prelude::*;
 use serde::Deserialize;
 
@@ -17,7 +17,8 @@ struct Fixture {
 }
 
 fn fixtures() -> Vec<Fixture> {
-    serde_json::from_str(include_str!("fixtures/refusals.json")).unwrap()
+    serde_json::from_str(include_str!("fixtures/refusals.json"))
+        .expect("the fixtures are a list of messages")
 }
 
 fn named(verdict: Verdict) -> String {

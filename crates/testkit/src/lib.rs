@@ -1,1 +1,5 @@
-//! To be filled by the commits that follow.
+//! Devnets, faults and the simulator: development only.
+
+mod anvil;
+
+pub use anvil::{Anvil, AnvilError, AnvilOptions, Mining};

@@ -122,13 +122,11 @@ impl<'a> Fields<'a> {
     /// The places and values of a list; none when it is absent. Anything but a list is reported.
     pub(crate) fn list(&self, name: &str, report: &mut Report) -> Option<Vec<(String, &'a Node)>> {
         let place = self.place(name);
-        match self.node(name)? {
-            Node::List(items) => Some(items_of(&place, items)),
-            other => {
-                report.add(Mismatch::hidden("must be a list", other).at(&place));
-                None
-            }
+        let node = self.node(name)?;
+        if node.as_list().is_none() {
+            report.add(Mismatch::hidden("must be a list", node).at(&place));
         }
+        Some(items_of(&place, node.as_list()?))
     }
 }
 
@@ -143,26 +141,26 @@ pub(crate) fn items_of<'a>(place: &str, items: &'a [Node]) -> Vec<(String, &'a N
 
 /// A text that is not empty.
 pub(crate) fn text(node: &Node) -> Result<String, Mismatch> {
-    match node {
-        Node::Text(text) if !text.trim().is_empty() => Ok(text.clone()),
-        other => Err(Mismatch::shown("must be a string that is not empty", other)),
-    }
+    node.as_text()
+        .filter(|text| !text.trim().is_empty())
+        .map(str::to_owned)
+        .ok_or_else(|| Mismatch::shown("must be a string that is not empty", node))
 }
 
 /// True or false.
 pub(crate) fn boolean(node: &Node) -> Result<bool, Mismatch> {
-    match node {
-        Node::Bool(value) => Ok(*value),
-        other => Err(Mismatch::shown("must be true or false", other)),
+    if let Node::Bool(value) = node {
+        return Ok(*value);
     }
+    Err(Mismatch::shown("must be true or false", node))
 }
 
 /// A list of texts that are not empty.
 pub(crate) fn texts(node: &Node) -> Result<Vec<String>, Mismatch> {
-    match node {
-        Node::List(items) => items.iter().map(text).collect(),
-        other => Err(Mismatch::shown("must be a list of strings", other)),
-    }
+    let items = node
+        .as_list()
+        .ok_or_else(|| Mismatch::shown("must be a list of strings", node))?;
+    items.iter().map(text).collect()
 }
 
 /// A whole number within a range, from a JSON number.
@@ -197,19 +195,13 @@ pub(crate) fn range_rule(min: u64, max: u64) -> String {
 }
 
 fn digits(node: &Node) -> Option<&str> {
-    match node {
-        Node::Number(digits) | Node::Text(digits)
-            if !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()) =>
-        {
-            Some(digits)
-        }
-        Node::Null
-        | Node::Bool(_)
-        | Node::Number(_)
-        | Node::Text(_)
-        | Node::List(_)
-        | Node::Object(_) => None,
-    }
+    let digits = if let Node::Number(digits) = node {
+        digits
+    } else {
+        node.as_text()?
+    };
+    let only_digits = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
+    only_digits.then_some(digits)
 }
 
 fn join(place: &str, name: &str) -> String {

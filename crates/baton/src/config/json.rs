@@ -29,6 +29,24 @@ impl Node {
         read(raw, 0)
     }
 
+    /// The text, if this is one.
+    pub(crate) fn as_text(&self) -> Option<&str> {
+        if let Self::Text(text) = self {
+            Some(text)
+        } else {
+            None
+        }
+    }
+
+    /// The items, if this is a list.
+    pub(crate) fn as_list(&self) -> Option<&[Self]> {
+        if let Self::List(items) = self {
+            Some(items)
+        } else {
+            None
+        }
+    }
+
     /// What kind of value this is, with its article.
     pub(crate) fn kind(&self) -> &'static str {
         match self {
@@ -145,10 +163,7 @@ mod tests {
     #[test]
     fn damage_is_told_with_its_place() {
         let error = Node::parse("{\"a\": 1,\n \"b\": }").err();
-        assert_eq!(
-            error.as_deref(),
-            Some("expected value at line 2 column 7")
-        );
+        assert_eq!(error.as_deref(), Some("expected value at line 2 column 7"));
         let deep = format!("{}1{}", "[".repeat(40), "]".repeat(40));
         assert_eq!(
             Node::parse(&deep).err().as_deref(),

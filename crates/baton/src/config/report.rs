@@ -77,17 +77,18 @@ impl Problem {
     }
 
     /// Adds the known name that is nearest to the one found, if any is near.
-    pub(crate) fn meant<'a>(mut self, found: &str, known: impl IntoIterator<Item = &'a str>) -> Self {
+    pub(crate) fn meant<'a>(
+        mut self,
+        found: &str,
+        known: impl IntoIterator<Item = &'a str>,
+    ) -> Self {
         self.suggestion = nearest(found, known).map(str::to_owned);
         self
     }
 }
 
 /// The known name that is nearest to a given one, if it is near enough to be a slip of the pen: a third of its letters.
-pub(crate) fn nearest<'a>(
-    name: &str,
-    known: impl IntoIterator<Item = &'a str>,
-) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let folded = name.to_lowercase();
     known
         .into_iter()
@@ -139,11 +140,7 @@ impl fmt::Display for Report {
     }
 }
 
-fn section(
-    f: &mut fmt::Formatter<'_>,
-    what: &str,
-    entries: &[impl fmt::Display],
-) -> fmt::Result {
+fn section(f: &mut fmt::Formatter<'_>, what: &str, entries: &[impl fmt::Display]) -> fmt::Result {
     match entries.len() {
         0 => return Ok(()),
         1 => writeln!(f, "1 {what}:")?,

@@ -6,6 +6,7 @@ mod lookup;
 mod market;
 pub(crate) mod quantity;
 mod receipt;
+mod transaction;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;

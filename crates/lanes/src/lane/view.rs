@@ -3,7 +3,7 @@
 use baton_model::{Address, B256, Fees, RequestId, U256};
 
 use super::Lane;
-use crate::account::Phase;
+use crate::account::{Account, Phase};
 use crate::event::Alarm;
 use crate::record::{RequestRecord, SummaryRecord};
 use crate::slot::Slot;
@@ -94,6 +94,11 @@ impl Lane {
     /// The slot of an open request.
     pub fn slot_of(&self, id: RequestId) -> Option<(Address, u64)> {
         self.requests.get(&id).and_then(|r| r.slot)
+    }
+
+    /// Slots of all accounts that are not mined.
+    pub fn in_flight(&self) -> usize {
+        self.accounts.values().map(Account::in_flight).sum()
     }
 
     /// Number of open requests without a slot.

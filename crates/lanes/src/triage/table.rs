@@ -1,9 +1,9 @@
 use super::Client::{Anvil, Besu, Erigon, Geth, Nethermind, Nitro, Provider, Reth, ZkSync};
 use super::{Client, Group, Rule, Verdict};
 
-/// All texts, in the order in which they are tried: from the meaning that commits the lane to least to the one that
-/// commits it to most. Codes that decide alone come last, since clients disagree about them (-32005 is Besu's gas
-/// limit and everybody else's rate limit).
+/// All texts, in the order in which they are tried: from the meaning that commits the lane to least
+/// to the one that commits it to most. Codes that decide alone come last, since clients disagree
+/// about them (-32005 is Besu's gas limit and everybody else's rate limit).
 pub(super) static GROUPS: &[Group] = &[
     Group {
         verdict: Verdict::RevertsNow,
@@ -96,8 +96,8 @@ const fn says_with(code: i64, text: &'static str, clients: &'static [Client]) ->
     }
 }
 
-// zkSync Era runs every transaction before it takes it, the account's own validation and the paymaster's included;
-// Nitro's sequencer refuses a transaction that reverts cheaply.
+// zkSync Era runs every transaction before it takes it, the account's own validation and the
+// paymaster's included; Nitro's sequencer refuses a transaction that reverts cheaply.
 static REVERTS: &[Rule] = &[
     says(
         "execution reverted",
@@ -110,7 +110,8 @@ static REVERTS: &[Rule] = &[
     says("failed block.timestamp assertion", &[ZkSync]),
 ];
 
-// Texts that contain a rule's words and mean something else. This one is about the nonce in an EIP-7702 authorization.
+// Texts that contain a rule's words and mean something else. This one is about the nonce in an
+// EIP-7702 authorization.
 static NOT_OURS: &[Rule] = &[says("authority nonce too low", &[Geth])];
 
 // "transaction already imported" and "[hash]: already imported" are one text here.
@@ -129,8 +130,8 @@ static IN_PROGRESS: &[Rule] = &[says(
     &[ZkSync],
 )];
 
-// A gap from a delegated account is listed here and not as a missing predecessor: the cap of 1 makes gaps impossible,
-// and both end with the lowest nonce being offered first.
+// A gap from a delegated account is listed here and not as a missing predecessor: the cap of 1
+// makes gaps impossible, and both end with the lowest nonce being offered first.
 static DELEGATED: &[Rule] = &[
     says(
         "in-flight transaction limit reached for delegated accounts",
@@ -177,8 +178,8 @@ static NONCE_LOW: &[Rule] = &[
     says("oldnonce", &[Nethermind]),
 ];
 
-// "future transaction tries to replace pending" is no matter of price: a full geth pool refuses a transaction whose
-// predecessor it misses rather than drop an executable one for it.
+// "future transaction tries to replace pending" is no matter of price: a full geth pool refuses a
+// transaction whose predecessor it misses rather than drop an executable one for it.
 static NONCE_HIGH: &[Rule] = &[
     says(
         "nonce too high",
@@ -251,6 +252,7 @@ static BUSY: &[Rule] = &[
     says("compute units per second", &[Provider]),
     says("request limit reached", &[Provider]),
     says("server is busy", &[Reth]),
+    says("server being overloaded", &[ZkSync]),
     says("sequencer temporarily not available", &[Nitro]),
     says("server shutting down", &[ZkSync]),
     says("node is syncing", &[Nethermind]),
@@ -278,9 +280,10 @@ static AT_HEAD: &[Rule] = &[
     says_with(-32602, "invalid transaction type", &[Besu]),
 ];
 
-// A size limit is a pool's rule and not the protocol's, but every client has it and none lifts it. On Nitro and zkSync
-// the intrinsic gas holds a share of the parent chain's price, which may fall; the bytes are refused all the same,
-// because their gas limit was too low when it was estimated, and a no-op in their place makes that final.
+// A size limit is a pool's rule and not the protocol's, but every client has it and none lifts it.
+// On Nitro and zkSync the intrinsic gas holds a share of the parent chain's price, which may fall;
+// the bytes are refused all the same, because their gas limit was too low when it was estimated,
+// and a no-op in their place makes that final.
 static NEVER: &[Rule] = &[
     says(
         "intrinsic gas too low",
@@ -339,7 +342,7 @@ static NEVER: &[Rule] = &[
 ];
 
 static BUSY_CODES: &[Rule] = &[
-    says_with(429, "", &[ZkSync, Provider]),
+    says_with(429, "", &[Provider]),
     says_with(-32005, "", &[Provider]),
     says_with(-32029, "", &[Provider]),
 ];

@@ -15,7 +15,8 @@ fn rules() -> impl Iterator<Item = &'static Rule> {
 }
 
 fn fixtures() -> Vec<Fixture> {
-    serde_json::from_str(include_str!("../../tests/fixtures/refusals.json")).unwrap()
+    serde_json::from_str(include_str!("../../tests/fixtures/refusals.json"))
+        .expect("the fixtures are a list of messages")
 }
 
 #[test]

@@ -1,0 +1,386 @@
+//! Variables: names, ranges and defaults of OpenZeppelin Relayer where it has the setting.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use baton_vault::{API_KEY_CHARS_MIN, Secret};
+
+use super::fields::range_rule;
+use super::names;
+use super::report::{Problem, Report};
+use super::settings::{EncryptionKeys, Log, LogFormat, LogTarget, Rpc, Server, Storage};
+use super::variables::Variables;
+
+const ENCRYPTION_KEY_BYTES: usize = 32;
+/// Most old keys: each record that does not open is tried with all of them.
+const OLD_KEYS_MAX: usize = 16;
+/// Ten years: longer is likely to be in another unit.
+const RETENTION_HOURS_MAX: f64 = 87_600.0;
+/// A day; as above.
+const DAY_MS: u64 = 86_400_000;
+const DAY_S: u64 = 86_400;
+
+/// What variables say, apart from where the files are.
+pub(crate) struct Environment {
+    pub(crate) server: Option<Server>,
+    pub(crate) storage: Option<Storage>,
+    pub(crate) rpc: Rpc,
+    pub(crate) log: Log,
+}
+
+/// Reads all variables.
+pub(crate) fn environment(variables: &dyn Variables, report: &mut Report) -> Environment {
+    let mut reader = Reader { variables, report };
+    let environment = Environment {
+        server: server(&mut reader),
+        storage: storage(&mut reader),
+        rpc: rpc(&mut reader),
+        log: log(&mut reader),
+    };
+    names::check(variables, report);
+    environment
+}
+
+/// The directory and name of the configuration file.
+pub(crate) fn config_file(variables: &dyn Variables) -> PathBuf {
+    let read = |name: &str, default: &str| {
+        let given = variables.get(name).filter(|value| !value.is_empty());
+        given.unwrap_or_else(|| default.to_owned())
+    };
+    PathBuf::from(read("CONFIG_DIR", "./config")).join(read("CONFIG_FILE_NAME", "config.json"))
+}
+
+fn server(reader: &mut Reader<'_>) -> Option<Server> {
+    let host = host(reader);
+    let port = reader.number("APP_PORT", 8080, 0, u64::from(u16::MAX));
+    let api_key = api_key(reader);
+    let metrics = reader.flag("METRICS_ENABLED", false);
+    let metrics_port = reader.number("METRICS_PORT", 8081, 0, u64::from(u16::MAX));
+    if metrics && metrics_port == port && port != 0 {
+        let problem = Problem::new("METRICS_PORT", "must differ from APP_PORT");
+        reader.report.add(problem.found(metrics_port));
+    }
+    let per_second = reader.number("RATE_LIMIT_REQUESTS_PER_SECOND", 100, 1, 1_000_000);
+    let burst = reader.number("RATE_LIMIT_BURST_SIZE", 300, 1, 1_000_000);
+    let concurrent = reader.number("RELAYER_CONCURRENCY_LIMIT", 100, 1, 1_000_000);
+    let connections = reader.number("MAX_CONNECTIONS", 256, 1, 1_000_000);
+    let backlog = reader.number("CONNECTION_BACKLOG", 511, 1, 65_535);
+    let timeout = reader.number("REQUEST_TIMEOUT_SECONDS", 30, 1, 3600);
+    Some(Server {
+        host: host?,
+        port: u16::try_from(port).ok()?,
+        api_key: api_key?,
+        rate_per_second: non_zero_u32(per_second)?,
+        rate_burst: non_zero_u32(burst)?,
+        concurrent_requests_max: non_zero_usize(concurrent)?,
+        connections_max: non_zero_usize(connections)?,
+        backlog: non_zero_u32(backlog)?,
+        request_timeout: Duration::from_secs(timeout),
+        metrics_port: u16::try_from(metrics_port).ok().filter(|_| metrics),
+    })
+}
+
+fn host(reader: &mut Reader<'_>) -> Option<IpAddr> {
+    let Some(text) = reader.text("HOST") else {
+        return Some(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+    };
+    if text == "localhost" {
+        return Some(IpAddr::V4(Ipv4Addr::LOCALHOST));
+    }
+    let parsed = text.parse().ok();
+    if parsed.is_none() {
+        let problem = Problem::new("HOST", "must be an IP address or `localhost`");
+        reader.report.add(problem.found(format!("{text:?}")));
+    }
+    parsed
+}
+
+fn api_key(reader: &mut Reader<'_>) -> Option<Secret> {
+    let rule = format!("must be set, with at least {API_KEY_CHARS_MIN} characters");
+    let Some(text) = reader.text("API_KEY") else {
+        reader.report.problem("API_KEY", rule);
+        return None;
+    };
+    let key = Secret::new(text);
+    if let Err(error) = key.require_chars("API_KEY", API_KEY_CHARS_MIN) {
+        let problem = Problem::new("API_KEY", rule);
+        reader
+            .report
+            .add(problem.found(format!("{} characters", error.found)));
+        return None;
+    }
+    if key.expose().contains(char::is_whitespace) {
+        let rule = "must not contain white space: callers could not send it";
+        reader.report.problem("API_KEY", rule);
+        return None;
+    }
+    Some(key)
+}
+
+fn storage(reader: &mut Reader<'_>) -> Option<Storage> {
+    storage_type(reader);
+    let data_dir = reader.text("BATON_DATA_DIR");
+    let encryption = encryption(reader);
+    let retention = retention(reader);
+    Some(Storage {
+        data_dir: PathBuf::from(data_dir.unwrap_or_else(|| "./data".to_owned())),
+        encryption,
+        retention: retention?,
+    })
+}
+
+fn storage_type(reader: &mut Reader<'_>) {
+    const NAME: &str = "REPOSITORY_STORAGE_TYPE";
+    let Some(kind) = reader.text(NAME) else {
+        return;
+    };
+    match kind.as_str() {
+        "in_memory" | "inmemory" | "in-memory" => reader.report.warn(
+            NAME,
+            "records are kept in the embedded store in BATON_DATA_DIR, and survive a restart",
+        ),
+        "embedded" => {}
+        "redis" => {
+            let rule = "the Redis store is not in this version; leave the variable out for the \
+                        embedded store";
+            reader.report.problem(NAME, rule);
+        }
+        other => {
+            let problem = Problem::new(NAME, "must be `embedded` or `in_memory`");
+            let known = ["embedded", "in_memory"];
+            reader
+                .report
+                .add(problem.found(format!("{other:?}")).meant(other, known));
+        }
+    }
+}
+
+fn encryption(reader: &mut Reader<'_>) -> Option<EncryptionKeys> {
+    const OLD: &str = "BATON_OLD_ENCRYPTION_KEYS";
+    let current = reader.text("STORAGE_ENCRYPTION_KEY");
+    let old = reader.text(OLD).unwrap_or_default();
+    let old: Vec<&str> = old
+        .split(',')
+        .map(str::trim)
+        .filter(|key| !key.is_empty())
+        .collect();
+    if old.len() > OLD_KEYS_MAX {
+        let problem = Problem::new(OLD, format!("must have at most {OLD_KEYS_MAX} keys"));
+        reader.report.add(problem.found(old.len()));
+    }
+    let Some(current) = current else {
+        if !old.is_empty() {
+            let rule = "must not be set without STORAGE_ENCRYPTION_KEY, which new records need";
+            reader.report.problem(OLD, rule);
+        }
+        return None;
+    };
+    let current = current.trim().to_owned();
+    encryption_key("STORAGE_ENCRYPTION_KEY", &current, reader.report);
+    for (index, key) in old.iter().enumerate() {
+        let place = format!("{OLD}[{index}]");
+        encryption_key(&place, key, reader.report);
+        if *key == current {
+            reader
+                .report
+                .problem(place, "must differ from STORAGE_ENCRYPTION_KEY");
+        } else if old[..index].contains(key) {
+            reader.report.problem(place, "is given twice");
+        }
+    }
+    Some(EncryptionKeys {
+        old: old.into_iter().map(Secret::new).collect(),
+        current: Secret::new(current),
+    })
+}
+
+fn encryption_key(place: &str, key: &str, report: &mut Report) {
+    let rule = format!("must be {ENCRYPTION_KEY_BYTES} bytes in base64");
+    match STANDARD.decode(key) {
+        Ok(bytes) if bytes.len() == ENCRYPTION_KEY_BYTES => {}
+        Ok(bytes) => {
+            report.add(Problem::new(place, rule).found(format!("{} bytes", bytes.len())));
+        }
+        Err(_) => report.add(Problem::new(place, rule).found("other text")),
+    }
+}
+
+fn retention(reader: &mut Reader<'_>) -> Option<Duration> {
+    const NAME: &str = "TRANSACTION_EXPIRATION_HOURS";
+    let Some(text) = reader.text(NAME) else {
+        return Some(Duration::from_secs(4 * 3600));
+    };
+    let hours = text.trim().parse::<f64>().ok();
+    let hours = hours.filter(|hours| *hours > 0.0 && *hours <= RETENTION_HOURS_MAX);
+    if hours.is_none() {
+        let rule = format!("must be a number above 0 and at most {RETENTION_HOURS_MAX}");
+        reader
+            .report
+            .add(Problem::new(NAME, rule).found(format!("{text:?}")));
+    }
+    hours.map(|hours| Duration::from_secs_f64(hours * 3600.0))
+}
+
+fn rpc(reader: &mut Reader<'_>) -> Rpc {
+    let base = reader.number("PROVIDER_RETRY_BASE_DELAY_MS", 100, 0, DAY_MS);
+    let max = reader.number("PROVIDER_RETRY_MAX_DELAY_MS", 2000, 0, DAY_MS);
+    if base > max {
+        let rule = "must not be below PROVIDER_RETRY_BASE_DELAY_MS";
+        let problem = Problem::new("PROVIDER_RETRY_MAX_DELAY_MS", rule);
+        reader.report.add(problem.found(format!("{max} < {base}")));
+    }
+    let threshold_default = reader.number("RPC_FAILURE_THRESHOLD", 3, 1, 1000);
+    let pause_default = reader.number("RPC_PAUSE_DURATION_SECS", 60, 0, DAY_S);
+    let hosts = reader.text("RPC_ALLOWED_HOSTS").unwrap_or_default();
+    Rpc {
+        timeout: Duration::from_millis(reader.number("RPC_TIMEOUT_MS", 10_000, 1, 600_000)),
+        attempts: reader.number_u32("PROVIDER_MAX_RETRIES", 3, 1, 100),
+        retry_base: Duration::from_millis(base),
+        retry_max: Duration::from_millis(max),
+        failovers_max: reader.number_u32("PROVIDER_MAX_FAILOVERS", 3, 0, 100),
+        failure_threshold: reader.number_u32(
+            "PROVIDER_FAILURE_THRESHOLD",
+            threshold_default,
+            1,
+            1000,
+        ),
+        pause: Duration::from_secs(reader.number(
+            "PROVIDER_PAUSE_DURATION_SECS",
+            pause_default,
+            0,
+            DAY_S,
+        )),
+        failure_window: Duration::from_secs(reader.number(
+            "PROVIDER_FAILURE_EXPIRATION_SECS",
+            60,
+            1,
+            DAY_S,
+        )),
+        allowed_hosts: hosts
+            .split(',')
+            .map(|host| host.trim().to_lowercase())
+            .filter(|host| !host.is_empty())
+            .collect(),
+        block_private_ips: reader.flag("RPC_BLOCK_PRIVATE_IPS", false),
+    }
+}
+
+fn log(reader: &mut Reader<'_>) -> Log {
+    let level = reader.choice(
+        "LOG_LEVEL",
+        &[
+            ("info", "info"),
+            ("trace", "trace"),
+            ("debug", "debug"),
+            ("warn", "warn"),
+            ("error", "error"),
+        ],
+    );
+    let format = reader.choice(
+        "LOG_FORMAT",
+        &[
+            ("compact", LogFormat::Compact),
+            ("pretty", LogFormat::Pretty),
+            ("json", LogFormat::Json),
+        ],
+    );
+    let to_files = reader.choice("LOG_MODE", &[("stdout", false), ("file", true)]);
+    let directory = reader.text("LOG_DATA_DIR");
+    let bytes_max = reader.number("LOG_MAX_SIZE", 1 << 30, 1024, u64::MAX);
+    let filter = reader.text("RUST_LOG");
+    Log {
+        filter: filter.unwrap_or_else(|| level.to_owned()),
+        format,
+        target: if to_files {
+            LogTarget::Files {
+                directory: PathBuf::from(directory.unwrap_or_else(|| "./logs".to_owned())),
+                bytes_max,
+            }
+        } else {
+            LogTarget::Stdout
+        },
+    }
+}
+
+struct Reader<'a> {
+    variables: &'a dyn Variables,
+    report: &'a mut Report,
+}
+
+impl Reader<'_> {
+    /// A text that is not empty.
+    fn text(&self, name: &str) -> Option<String> {
+        self.variables.get(name).filter(|value| !value.is_empty())
+    }
+
+    /// A whole number; the default also stands for a value that was reported as wrong.
+    fn number(&mut self, name: &str, default: u64, min: u64, max: u64) -> u64 {
+        let Some(text) = self.text(name) else {
+            return default;
+        };
+        let number = u64::from_str(text.trim()).ok();
+        match number.filter(|number| (min..=max).contains(number)) {
+            Some(number) => number,
+            None => {
+                let problem = Problem::new(name, range_rule(min, max));
+                self.report.add(problem.found(format!("{text:?}")));
+                default
+            }
+        }
+    }
+
+    fn number_u32(&mut self, name: &str, default: u64, min: u32, max: u32) -> u32 {
+        let number = self.number(name, default, min.into(), max.into());
+        u32::try_from(number).unwrap_or(max)
+    }
+
+    fn flag(&mut self, name: &str, default: bool) -> bool {
+        let Some(text) = self.text(name) else {
+            return default;
+        };
+        match text.trim().to_lowercase().as_str() {
+            "true" | "1" => true,
+            "false" | "0" => false,
+            _ => {
+                let problem = Problem::new(name, "must be `true` or `false`");
+                self.report.add(problem.found(format!("{text:?}")));
+                default
+            }
+        }
+    }
+
+    /// One of some words; the first is the default.
+    fn choice<T: Copy>(&mut self, name: &str, choices: &[(&str, T)]) -> T {
+        let default = choices[0].1;
+        let Some(text) = self.text(name) else {
+            return default;
+        };
+        let word = text.trim().to_lowercase();
+        let chosen = choices.iter().find(|(choice, _)| *choice == word);
+        if let Some((_, value)) = chosen {
+            return *value;
+        }
+        let words: Vec<String> = choices
+            .iter()
+            .map(|(word, _)| format!("`{word}`"))
+            .collect();
+        let problem = Problem::new(name, format!("must be one of {}", words.join(", ")));
+        let known = choices.iter().map(|(word, _)| *word);
+        self.report
+            .add(problem.found(format!("{text:?}")).meant(&word, known));
+        default
+    }
+}
+
+fn non_zero_u32(number: u64) -> Option<NonZeroU32> {
+    u32::try_from(number).ok().and_then(NonZeroU32::new)
+}
+
+fn non_zero_usize(number: u64) -> Option<NonZeroUsize> {
+    usize::try_from(number).ok().and_then(NonZeroUsize::new)
+}

@@ -1,0 +1,127 @@
+//! Who is calling.
+
+use std::fmt;
+
+use axum::http::HeaderMap;
+use axum::http::header::AUTHORIZATION;
+use sha2::{Digest, Sha256};
+use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
+
+/// The keys that open the API. Only digests are kept, so there is nothing to leak; digests of equal
+/// length also make the comparison independent of the length of the keys.
+#[derive(Clone)]
+pub struct ApiKeys {
+    digests: Vec<[u8; 32]>,
+    names: Vec<String>,
+}
+
+/// An authenticated caller, found in the extensions of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Caller {
+    /// Name of the key that was used.
+    pub name: String,
+    /// Its place among the keys.
+    pub(crate) index: usize,
+}
+
+impl ApiKeys {
+    /// Keys with their names; names appear in logs. An empty key is never accepted from a caller.
+    pub fn new<'a>(keys: impl IntoIterator<Item = (String, &'a str)>) -> Self {
+        let (names, digests) = keys
+            .into_iter()
+            .map(|(name, key)| (name, digest(key)))
+            .unzip();
+        Self { digests, names }
+    }
+
+    /// How many keys there are.
+    pub fn len(&self) -> usize {
+        self.digests.len()
+    }
+
+    /// Whether there is no key, so that nobody can be authenticated.
+    pub fn is_empty(&self) -> bool {
+        self.digests.is_empty()
+    }
+
+    /// The caller whose key the headers carry: exactly one `Authorization` header that reads
+    /// `Bearer`, one space, and a token without spaces.
+    pub(crate) fn authenticate(&self, headers: &HeaderMap) -> Option<Caller> {
+        let mut values = headers.get_all(AUTHORIZATION).iter();
+        let (value, None) = (values.next()?, values.next()) else {
+            return None;
+        };
+        let token = value.to_str().ok()?.strip_prefix("Bearer ")?;
+        if token.is_empty() || token.contains(' ') {
+            return None;
+        }
+        let index = self.find(&digest(token))?;
+        Some(Caller {
+            name: self.names[index].clone(),
+            index,
+        })
+    }
+
+    /// Looks at every key whatever it finds, so that the time taken tells nothing.
+    fn find(&self, token: &[u8; 32]) -> Option<usize> {
+        let mut found = Choice::from(0);
+        let mut index = 0_u64;
+        for (place, known) in (0_u64..).zip(&self.digests) {
+            let equal = known.ct_eq(token);
+            index.conditional_assign(&place, equal);
+            found |= equal;
+        }
+        bool::from(found)
+            .then_some(index)
+            .and_then(|index| usize::try_from(index).ok())
+    }
+}
+
+impl fmt::Debug for ApiKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ApiKeys")
+            .field("names", &self.names)
+            .finish_non_exhaustive()
+    }
+}
+
+fn digest(key: &str) -> [u8; 32] {
+    Sha256::digest(key.as_bytes()).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::http::HeaderValue;
+
+    fn caller(keys: &ApiKeys, values: &[&str]) -> Option<String> {
+        let mut headers = HeaderMap::new();
+        for value in values {
+            headers.append(AUTHORIZATION, HeaderValue::from_str(value).unwrap());
+        }
+        keys.authenticate(&headers).map(|caller| caller.name)
+    }
+
+    #[test]
+    fn each_key_is_known_by_its_name() {
+        let keys = ApiKeys::new([("first".to_owned(), "aaaa"), ("second".to_owned(), "bbbb")]);
+        assert_eq!(caller(&keys, &["Bearer aaaa"]).as_deref(), Some("first"));
+        assert_eq!(caller(&keys, &["Bearer bbbb"]).as_deref(), Some("second"));
+        assert_eq!(caller(&keys, &["Bearer cccc"]), None);
+    }
+
+    #[test]
+    fn an_empty_key_opens_nothing() {
+        let keys = ApiKeys::new([("empty".to_owned(), "")]);
+        assert_eq!(caller(&keys, &["Bearer "]), None);
+        let none = ApiKeys::new([]);
+        assert_eq!(caller(&none, &["Bearer "]), None);
+        assert_eq!(caller(&none, &["Bearer x"]), None);
+    }
+
+    #[test]
+    fn keys_are_not_shown() {
+        let keys = ApiKeys::new([("first".to_owned(), "hunter2")]);
+        assert!(!format!("{keys:?}").contains("hunter2"));
+    }
+}
