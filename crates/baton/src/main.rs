@@ -1,1 +1,37 @@
-fn main() {}
+//! The `baton` program.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use baton::cli::{Cli, Command};
+use baton::commands;
+use baton::config::ProcessEnvironment;
+use clap::Parser;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match start(cli) {
+        Ok(code) => code,
+        Err(error) => {
+            use std::io::Write;
+            // Standard error is gone: there is nobody left to tell.
+            let _: std::io::Result<()> = writeln!(std::io::stderr().lock(), "baton: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start(cli: Cli) -> Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        let variables = &ProcessEnvironment;
+        match cli.command {
+            Command::Engine(arguments) => commands::engine::run(arguments, variables).await,
+            Command::Keys(command) => commands::keys::run(command, variables).await,
+            Command::Config(command) => commands::config::run(&command, variables),
+            Command::Demo(arguments) => commands::demo::run(arguments).await,
+        }
+    })
+}

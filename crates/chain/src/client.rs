@@ -1,4 +1,5 @@
-//! The seam between the engine and a chain. One client stands for one network, whatever number of nodes serves it.
+//! The seam between the engine and a chain. One client stands for one network, whatever number of
+//! nodes serves it.
 
 use async_trait::async_trait;
 use baton_model::{Address, B256, Blame, Bytes, Call, Classified, Retry, U256};
@@ -7,8 +8,9 @@ use tokio::sync::watch;
 /// Why a question to a node was not answered.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RpcError {
-    /// No usable answer came: time-out, connection failure, HTTP error or an unreadable body. Whether the node acted on
-    /// the request is unknown. The text names the endpoint by its host only.
+    /// No usable answer came: time-out, connection failure, HTTP error or an unreadable body.
+    /// Whether the node acted on the request is unknown. The text names the endpoint by its host
+    /// only.
     #[error("no answer from the node: {reason}")]
     NoAnswer {
         /// What went wrong.
@@ -125,8 +127,8 @@ pub struct Receipt {
 pub struct Market {
     /// Base fee of the next block in wei per gas; `None` before EIP-1559.
     pub base_fee: Option<u128>,
-    /// Tips in wei per gas at the percentiles asked for, in their order: the mean over the last blocks of the rewards
-    /// that are not zero, or zero. Empty before EIP-1559.
+    /// Tips in wei per gas at the percentiles asked for, in their order: the mean over the last
+    /// blocks of the rewards that are not zero, or zero. Empty before EIP-1559.
     pub tips: Vec<u128>,
     /// `eth_gasPrice` in wei per gas.
     pub gas_price: u128,
@@ -172,23 +174,25 @@ pub struct ObservedTx {
 /// One network.
 #[async_trait]
 pub trait ChainClient: Send + Sync {
-    /// The latest head known, updated as heads come; `None` before the first. Reorganisations may take it back.
+    /// The latest head known, updated as heads come; `None` before the first. Reorganisations may
+    /// take it back.
     fn heads(&self) -> watch::Receiver<Option<HeadRef>>;
 
-    /// A block, with the state of `accounts` at it, read from one node in one round trip. `number` `None` means the
-    /// latest. `Ok(None)` when the node does not have the block.
+    /// A block, with the state of `accounts` at it, read from one node in one round trip. `number`
+    /// `None` means the latest. `Ok(None)` when the node does not have the block.
     async fn block(
         &self,
         number: Option<u64>,
         accounts: &[Address],
     ) -> Result<Option<BlockView>, RpcError>;
 
-    /// Offers signed transactions to every usable node, in the order given. Returns, for each transaction, what nodes
-    /// said, as soon as each was accepted by one node or all nodes have spoken; slower nodes are still served.
+    /// Offers signed transactions to every usable node, in the order given. Returns, for each
+    /// transaction, what nodes said, as soon as each was accepted by one node or all nodes have
+    /// spoken; slower nodes are still served.
     async fn broadcast(&self, transactions: &[Bytes]) -> Vec<Vec<NodeAnswer>>;
 
-    /// Receipts of transactions of one block that this client returned from [`ChainClient::block`]. A hash that the node
-    /// does not place in that block has none.
+    /// Receipts of transactions of one block that this client returned from [`ChainClient::block`].
+    /// A hash that the node does not place in that block has none.
     async fn block_receipts(
         &self,
         block: &BlockView,
@@ -198,7 +202,8 @@ pub trait ChainClient: Send + Sync {
     /// Receipts by hash, wherever mined, in the order asked.
     async fn receipts(&self, hashes: &[B256]) -> Result<Vec<Option<Receipt>>, RpcError>;
 
-    /// The fee market at the latest head, with tips at `percentiles` (0 to 100, rising) over the last four blocks.
+    /// The fee market at the latest head, with tips at `percentiles` (0 to 100, rising) over the
+    /// last four blocks.
     async fn market(&self, percentiles: &[u8]) -> Result<Market, RpcError>;
 
     /// Estimates the gas of calls, each on its own on top of the latest state.
@@ -210,7 +215,8 @@ pub trait ChainClient: Send + Sync {
     /// Next nonces of accounts when the node's pool is counted in (`pending`).
     async fn pending_nonces(&self, addresses: &[Address]) -> Result<Vec<u64>, RpcError>;
 
-    /// The transaction with which an account used, or is about to use, a nonce, as far as the node can tell.
+    /// The transaction with which an account used, or is about to use, a nonce, as far as the node
+    /// can tell.
     async fn transaction_at(
         &self,
         account: Address,

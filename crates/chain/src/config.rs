@@ -7,13 +7,16 @@ use reqwest::Url;
 
 /// Most endpoints of one network: every broadcast goes to all of them, and each has its own tasks.
 const ENDPOINTS_MAX: usize = 32;
-/// Most calls in one batch: geth's own limit is 1000; larger ones only make one slow call delay more others.
+/// Most calls in one batch: geth's own limit is 1000; larger ones only make one slow call delay
+/// more others.
 const BATCH_CALLS_MAX: usize = 1000;
 
-/// One node, or one provider's gateway. Its URL may hold an access key, so `Debug` shows the host only.
+/// One node, or one provider's gateway. Its URL may hold an access key, so `Debug` shows the host
+/// only.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Endpoint {
-    /// `http://` or `https://` for calls. With `ws://` or `wss://` the endpoint only announces heads.
+    /// `http://` or `https://` for calls. With `ws://` or `wss://` the endpoint only announces
+    /// heads.
     pub url: String,
     /// Share of reads among endpoints that are equally advanced: 0 (disabled) to 100.
     pub weight: u8,
@@ -42,7 +45,8 @@ impl fmt::Debug for Endpoint {
     }
 }
 
-/// Settings of an [`EvmClient`](crate::EvmClient). Defaults are those of OpenZeppelin Relayer where it has the setting.
+/// Settings of an [`EvmClient`](crate::EvmClient). Defaults are those of OpenZeppelin Relayer where
+/// it has the setting.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EvmClientConfig {
     /// Nodes of the network: 1 to 32, at least one of them enabled and usable for calls.
@@ -57,7 +61,8 @@ pub struct EvmClientConfig {
     pub connect_timeout: Duration,
     /// Attempts of a read at one endpoint: at least 1. Default 3.
     pub retries: u32,
-    /// Wait before the second attempt; doubles with each further one, plus or minus 20 %. Default 100 ms.
+    /// Wait before the second attempt; doubles with each further one, plus or minus 20 %. Default
+    /// 100 ms.
     pub retry_base: Duration,
     /// Longest wait between attempts. Default 2 s.
     pub retry_max: Duration,
@@ -71,7 +76,8 @@ pub struct EvmClientConfig {
     pub pause: Duration,
     /// Most calls in one JSON-RPC batch: 1 to 1000. Default 100.
     pub batch_calls: usize,
-    /// Most bytes of one request body that holds more than one call. Default 1 MiB: nodes refuse from 2 to 5 MiB on.
+    /// Most bytes of one request body that holds more than one call. Default 1 MiB: nodes refuse
+    /// from 2 to 5 MiB on.
     pub batch_bytes: usize,
     /// Most bytes of one answer. Default 32 MiB: the receipts of a full block are some 10 MiB.
     pub response_bytes: usize,
@@ -99,10 +105,23 @@ impl EvmClientConfig {
         }
     }
 
-    /// How often heads are polled: a quarter of the block time, at least every second (so that a slow chain's block is
-    /// seen soon) and at most every 100 ms (so that a fast chain does not cost more calls than it has news).
+    /// How often heads are polled: a quarter of the block time, at least every second (so that a
+    /// slow chain's block is seen soon) and at most every 100 ms (so that a fast chain does not
+    /// cost more calls than it has news).
     pub fn poll_interval(&self) -> Duration {
         (self.average_block_time / 4).clamp(Duration::from_millis(100), Duration::from_secs(1))
+    }
+
+    /// How long a WebSocket may bring no news before a poll checks on it: three blocks, at least 5
+    /// s.
+    pub(crate) fn silence(&self) -> Duration {
+        (self.average_block_time * 3).max(Duration::from_secs(5))
+    }
+
+    /// How long after its last sign of life an endpoint still counts: nothing is asked of it during
+    /// a silence, and the poll that follows may take a while; at least 30 s.
+    pub(crate) fn lately(&self) -> Duration {
+        (self.silence() + self.timeout).max(Duration::from_secs(30))
     }
 
     /// Checks all settings and reads the URLs.
@@ -253,7 +272,8 @@ fn url(
     Ok(url)
 }
 
-/// What may be shown of a URL: the host, and the port where it was given. Providers put access keys into the rest.
+/// What may be shown of a URL: the host, and the port where it was given. Providers put access keys
+/// into the rest.
 fn host(url: &Url) -> String {
     let host = url.host_str().unwrap_or_default();
     match url.port() {

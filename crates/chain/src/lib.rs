@@ -1,7 +1,8 @@
 //! Clients of EVM chains: what the engine needs of a chain, and how nodes are asked for it.
 //!
-//! [`ChainClient`] is the seam. [`EvmClient`] is its implementation over JSON-RPC nodes; [`tx`] encodes transactions.
-//! This crate signs nothing, stores nothing and decides nothing about nonces or fees.
+//! [`ChainClient`] is the seam. [`EvmClient`] is its implementation over JSON-RPC nodes; [`tx`]
+//! encodes transactions. This crate signs nothing, stores nothing and decides nothing about nonces
+//! or fees.
 
 mod client;
 mod config;

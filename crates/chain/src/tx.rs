@@ -1,5 +1,6 @@
-//! Encoding of transactions: from an [`UnsignedTx`] to the hash that is signed and to the bytes that nodes take, and
-//! back. Legacy transactions carry their chain id (EIP-155); the other type is EIP-1559.
+//! Encoding of transactions: from an [`UnsignedTx`] to the hash that is signed and to the bytes
+//! that nodes take, and back. Legacy transactions carry their chain id (EIP-155); the other type is
+//! EIP-1559.
 
 use alloy_consensus::{SignableTransaction, Signed, TxEip1559, TxEnvelope, TxLegacy};
 use alloy_eips::eip2718::{Decodable2718, Encodable2718};
@@ -73,7 +74,8 @@ pub fn signing_hash(tx: &UnsignedTx) -> B256 {
     }
 }
 
-/// Joins a transaction and its signature. `s` must be in the lower half of the group order, or nodes refuse it (EIP-2).
+/// Joins a transaction and its signature. `s` must be in the lower half of the group order, or
+/// nodes refuse it (EIP-2).
 pub fn encode_signed(tx: &UnsignedTx, r: U256, s: U256, y_parity: bool) -> EncodedTx {
     let signature = Signature::new(r, s, y_parity);
     match &tx.fees {
@@ -93,8 +95,8 @@ pub fn encode_signed(tx: &UnsignedTx, r: U256, s: U256, y_parity: bool) -> Encod
 
 /// Reads signed bytes back.
 ///
-/// # Errors
-/// When the bytes are not exactly one legacy (EIP-155) or EIP-1559 transaction with an empty access list.
+/// # Errors When the bytes are not exactly one legacy (EIP-155) or EIP-1559 transaction with an
+/// empty access list.
 pub fn decode_signed(raw: &[u8]) -> Result<DecodedTx, TxDecodeError> {
     let mut rest = raw;
     let envelope =

@@ -25,11 +25,18 @@ const POOL: u64 = 4096;
 static RECORD_POOL: OnceLock<Vec<Bytes>> = OnceLock::new();
 
 fn main() {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build();
     let runtime = runtime.expect("a runtime starts");
-    let root = std::env::args().skip(1).find(|argument| !argument.starts_with("--"));
+    let root = std::env::args()
+        .skip(1)
+        .find(|argument| !argument.starts_with("--"));
     let root = root.map_or_else(std::env::temp_dir, PathBuf::from);
-    println!("store in {}, records of about 500 bytes, {PUTS} puts a batch\n", root.display());
+    println!(
+        "store in {}, records of about 500 bytes, {PUTS} puts a batch\n",
+        root.display()
+    );
     runtime.block_on(async {
         commits(&root).await;
         reads(&root).await;
@@ -37,7 +44,10 @@ fn main() {
 }
 
 async fn commits(root: &Path) {
-    println!("{:>8} {:>12} {:>10} {:>10} {:>8}", "writers", "commits/s", "p50 us", "p99 us", "ratio");
+    println!(
+        "{:>8} {:>12} {:>10} {:>10} {:>8}",
+        "writers", "commits/s", "p50 us", "p99 us", "ratio"
+    );
     let mut alone = None;
     for writers in [1, 16, 256] {
         let directory = tempfile::tempdir_in(root).expect("a directory for the store");
@@ -54,7 +64,11 @@ async fn commits(root: &Path) {
         taken.sort_unstable();
         let at = |percent: usize| taken[(taken.len() - 1) * percent / 100].as_micros();
         let ratio = rate / *alone.get_or_insert(rate);
-        println!("{writers:>8} {rate:>12.0} {:>10} {:>10} {ratio:>8.1}", at(50), at(99));
+        println!(
+            "{writers:>8} {rate:>12.0} {:>10} {:>10} {ratio:>8.1}",
+            at(50),
+            at(99)
+        );
         store.close().await;
     }
 }
@@ -83,25 +97,46 @@ async fn reads(root: &Path) {
             tokio::spawn(async move { store.commit(batch(&lane(i), turn)).await })
         });
         for commit in commits.collect::<Vec<_>>() {
-            commit.await.expect("the task ran").expect("the commit is durable");
+            commit
+                .await
+                .expect("the task ran")
+                .expect("the commit is durable");
         }
     }
     println!("\n{RECORDS} records in {lanes} lanes");
     let started = Instant::now();
     for read in 0..READS {
         let key = key(read % PUTS, read / lanes % (RECORDS / PUTS / lanes));
-        let found = store.get(&lane(read % lanes), &key).await.expect("the store reads");
+        let found = store
+            .get(&lane(read % lanes), &key)
+            .await
+            .expect("the store reads");
         assert!(found.is_some(), "every key read was written");
     }
-    println!("reads/s                 {:>12.0}", READS as f64 / started.elapsed().as_secs_f64());
+    println!(
+        "reads/s                 {:>12.0}",
+        READS as f64 / started.elapsed().as_secs_f64()
+    );
     let started = Instant::now();
     let mut scanned = 0;
     for i in 0..lanes {
         let scan = Scan::prefix("", SCAN_LIMIT_MAX);
-        scanned += store.scan(&lane(i), &scan).await.expect("the store scans").len();
+        scanned += store
+            .scan(&lane(i), &scan)
+            .await
+            .expect("the store scans")
+            .len();
     }
-    println!("scanned records/s       {:>12.0}", scanned as f64 / started.elapsed().as_secs_f64());
-    assert!(store.read(&lane(0), Position(0), 1, Duration::ZERO).await.is_ok());
+    println!(
+        "scanned records/s       {:>12.0}",
+        scanned as f64 / started.elapsed().as_secs_f64()
+    );
+    assert!(
+        store
+            .read(&lane(0), Position(0), 1, Duration::ZERO)
+            .await
+            .is_ok()
+    );
     drop(store);
     let started = Instant::now();
     let store = open(directory.path());
@@ -122,8 +157,11 @@ fn lane(index: u64) -> LaneId {
 fn batch(lane: &LaneId, turn: u64) -> Batch {
     let mut batch = Batch::new(lane.clone());
     let pool = RECORD_POOL.get_or_init(|| (0..POOL).map(record).collect());
-    let record = |kind: u64| pool[usize::try_from((turn * PUTS + kind) % POOL).unwrap_or(0)].clone();
-    batch.puts = (0..PUTS).map(|kind| (key(kind, turn), record(kind))).collect();
+    let record =
+        |kind: u64| pool[usize::try_from((turn * PUTS + kind) % POOL).unwrap_or(0)].clone();
+    batch.puts = (0..PUTS)
+        .map(|kind| (key(kind, turn), record(kind)))
+        .collect();
     batch
 }
 

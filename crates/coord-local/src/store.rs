@@ -30,6 +30,8 @@ const QUEUE_JOBS_MAX: usize = 4 * 1024;
 const QUEUE_KIB_MAX: usize = 64 * 1024;
 /// Longest read that is answered on the calling task; a longer one could hold up the runtime's other tasks.
 const INLINE_ENTRIES_MAX: usize = 256;
+/// Smallest write buffer: below this the store does little but move data.
+const BUFFER_BYTES_MIN: u64 = 64 * 1024;
 /// The name of the one key space (see [`crate::keys`]).
 const SPACE: &str = "baton";
 
@@ -43,6 +45,9 @@ pub struct Options {
     pub clock: Arc<dyn Clock>,
     /// Memory for blocks of the store's files, in bytes. Default: 64 MiB.
     pub cache_bytes: u64,
+    /// Bytes that are written to memory and the journal before they are moved to a sorted file. More means fewer moves,
+    /// and a longer replay when the store is opened. At least 64 KiB. Default: 64 MiB.
+    pub buffer_bytes: u64,
 }
 
 /// An embedded, durable store in a directory of its own. Clones share it. When the last one is dropped the store finishes
@@ -69,6 +74,7 @@ impl Default for Options {
         Self {
             clock: Arc::new(SystemClock::start()),
             cache_bytes: 64 * 1024 * 1024,
+            buffer_bytes: 64 * 1024 * 1024,
         }
     }
 }
@@ -82,7 +88,7 @@ impl LocalStore {
     pub fn open(directory: &Path, options: Options) -> Result<Self, OpenError> {
         let locked = Arc::new(Directory::lock(directory, options.clock.now())?);
         let content = locked.content()?;
-        let reader = open_database(&locked, options.cache_bytes)?;
+        let reader = open_database(&locked, &options)?;
         let (watermark, record) = match content {
             Content::Fresh => (locked.finish_making()?, StoreRecord::default()),
             Content::Store { watermark, acked } => {
@@ -356,14 +362,16 @@ impl Admin for LocalStore {
     }
 }
 
-fn open_database(directory: &Arc<Directory>, cache_bytes: u64) -> Result<Reader, OpenError> {
+fn open_database(directory: &Arc<Directory>, options: &Options) -> Result<Reader, OpenError> {
     let path = directory.data();
     let opened = Database::builder(&path)
-        .cache_size(cache_bytes)
+        .cache_size(options.cache_bytes)
         .worker_threads(WORKERS)
         .open()
         .and_then(|database| {
-            let space = database.keyspace(SPACE, KeyspaceCreateOptions::default)?;
+            let buffer = options.buffer_bytes.max(BUFFER_BYTES_MIN);
+            let settings = || KeyspaceCreateOptions::default().max_memtable_size(buffer);
+            let space = database.keyspace(SPACE, settings)?;
             Ok(Reader {
                 database,
                 space,

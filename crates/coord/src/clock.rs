@@ -29,7 +29,11 @@ impl ManualClock {
 
     /// Moves the time forwards.
     pub fn advance(&self, by: Duration) {
-        self.set(self.now().saturating_add(by));
+        let moved = |now| Some(Timestamp::from_millis(now).saturating_add(by).as_millis());
+        let before = self
+            .0
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, moved);
+        before.expect("the time is always moved");
     }
 }
 

@@ -31,7 +31,9 @@ pub struct Keyring {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {
     /// Not base64.
-    #[error("{name} is not base64 (standard alphabet with padding, as `openssl rand -base64 32` prints it)")]
+    #[error(
+        "{name} is not base64 (standard alphabet with padding, as `openssl rand -base64 32` prints it)"
+    )]
     Encoding {
         /// Which key.
         name: KeyName,
@@ -114,7 +116,9 @@ impl Keyring {
 }
 
 fn parse(name: KeyName, text: &str) -> Result<(KeyId, Aes256Gcm), KeyError> {
-    let bytes = STANDARD.decode(text.trim()).map_err(|_| KeyError::Encoding { name })?;
+    let bytes = STANDARD
+        .decode(text.trim())
+        .map_err(|_| KeyError::Encoding { name })?;
     let bytes = Zeroizing::new(bytes);
     let key: Result<&Key<Aes256Gcm>, _> = bytes.as_slice().try_into();
     let key = key.map_err(|_| KeyError::Length {

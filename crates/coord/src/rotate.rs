@@ -107,7 +107,9 @@ impl<S: Table + Log + Admin> Sealed<S> {
                 }
                 let entry = self.open_entry(lane, entry)?;
                 // A writer that came in between wins: what it wrote is under the active key.
-                batch.require.push(Precondition::At(entry.key.clone(), entry.version));
+                batch
+                    .require
+                    .push(Precondition::At(entry.key.clone(), entry.version));
                 batch.puts.push((entry.key, entry.value));
             }
             if !batch.puts.is_empty() {
@@ -144,7 +146,10 @@ impl<S: Table + Log + Admin> Sealed<S> {
     async fn count_log(&self, lane: &LaneId, done: &mut Rotated) -> Result<(), RotateError> {
         let mut after = Position(0);
         loop {
-            let page = self.inner.read(lane, after, LOG_PAGE, Duration::ZERO).await?;
+            let page = self
+                .inner
+                .read(lane, after, LOG_PAGE, Duration::ZERO)
+                .await?;
             let Some(last) = page.last() else {
                 return Ok(());
             };

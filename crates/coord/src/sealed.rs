@@ -11,8 +11,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use aes_gcm::aead::{Aead, Nonce, Payload};
 use aes_gcm::Aes256Gcm;
+use aes_gcm::aead::{Aead, Nonce, Payload};
 use async_trait::async_trait;
 use baton_model::LaneId;
 use bytes::Bytes;
@@ -91,7 +91,10 @@ impl<S> Sealed<S> {
         let mut nonce = [0; NONCE_BYTES];
         (self.entropy)(&mut nonce).map_err(|error| unavailable(error.to_string()))?;
         let id = self.keys.active();
-        let cipher = self.keys.cipher(id).expect("a keyring holds its active key");
+        let cipher = self
+            .keys
+            .cipher(id)
+            .expect("a keyring holds its active key");
         let payload = Payload {
             msg: value,
             aad: name,
@@ -205,7 +208,10 @@ impl<S: Table> Table for Sealed<S> {
 
     async fn scan(&self, lane: &LaneId, scan: &Scan) -> Result<Vec<Entry>, StoreError> {
         let found = self.inner.scan(lane, scan).await?;
-        found.into_iter().map(|entry| self.open_entry(lane, entry)).collect()
+        found
+            .into_iter()
+            .map(|entry| self.open_entry(lane, entry))
+            .collect()
     }
 
     async fn commit(&self, batch: Batch) -> Result<Committed, CommitError> {
@@ -223,7 +229,10 @@ impl<S: Log> Log for Sealed<S> {
         wait: Duration,
     ) -> Result<Vec<LogEntry>, StoreError> {
         let found = self.inner.read(lane, after, limit, wait).await?;
-        found.iter().map(|entry| self.open_log_entry(lane, entry)).collect()
+        found
+            .iter()
+            .map(|entry| self.open_log_entry(lane, entry))
+            .collect()
     }
 
     async fn last(&self, lane: &LaneId) -> Result<Position, StoreError> {
@@ -244,11 +253,7 @@ impl<S: Wake> Wake for Sealed<S> {
 
 #[async_trait]
 impl<S: Admin> Admin for Sealed<S> {
-    async fn lanes(
-        &self,
-        after: Option<&LaneId>,
-        limit: usize,
-    ) -> Result<Vec<LaneId>, StoreError> {
+    async fn lanes(&self, after: Option<&LaneId>, limit: usize) -> Result<Vec<LaneId>, StoreError> {
         self.inner.lanes(after, limit).await
     }
 }

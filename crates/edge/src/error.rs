@@ -177,8 +177,8 @@ impl ApiError {
 ///
 /// - the caller's fault: 400;
 /// - the operator's: 503, because the same request will work once they have acted;
-/// - another system's: 503 if trying again is safe, otherwise 502, which proxies do not take as
-///   leave to send a request again;
+/// - another system's: 503 if trying again is safe, otherwise 502, because what the request did
+///   there is not known or will not change;
 /// - a defect: 500.
 pub fn kind_of(error: &dyn Classified) -> ErrorKind {
     match (error.blame(), error.retry()) {

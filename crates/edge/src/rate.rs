@@ -17,7 +17,8 @@ const PEERS_MAX: usize = 10_000;
 /// How often a full table is swept at most: sweeping looks at every peer.
 const SWEEP_EVERY_MS: u64 = 1000;
 
-/// A token bucket: so many requests per second, with bursts of so many.
+/// A token bucket: so many requests per second, with bursts of so many. Each process counts for
+/// itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RateLimit {
     /// Requests per second in the long run.
@@ -39,7 +40,13 @@ pub(crate) struct RateLimiters {
 
 impl RateLimiters {
     pub(crate) fn new(limit: RateLimit, keys: usize) -> Self {
-        let quota = Quota::per_second(limit.per_second).allow_burst(limit.burst);
+        Self::with_quota(
+            Quota::per_second(limit.per_second).allow_burst(limit.burst),
+            keys,
+        )
+    }
+
+    fn with_quota(quota: Quota, keys: usize) -> Self {
         Self {
             keys: (0..keys).map(|_| RateLimiter::direct(quota)).collect(),
             peers: RateLimiter::keyed(quota),
@@ -110,14 +117,14 @@ fn network_of(peer: IpAddr) -> IpAddr {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
+    /// Two requests at once, then one per hour: nothing is refilled during a test.
     fn limiters(keys: usize) -> RateLimiters {
-        let limit = RateLimit {
-            per_second: NonZeroU32::MIN,
-            burst: NonZeroU32::new(2).unwrap(),
-        };
-        RateLimiters::new(limit, keys)
+        let quota = Quota::with_period(Duration::from_secs(3600)).unwrap();
+        RateLimiters::with_quota(quota.allow_burst(NonZeroU32::new(2).unwrap()), keys)
     }
 
     #[test]
@@ -126,7 +133,7 @@ mod tests {
         assert!(limiters.check_key(0).is_ok());
         assert!(limiters.check_key(0).is_ok());
         let refused = limiters.check_key(0).unwrap_err();
-        assert_eq!(refused.kind(), ErrorKind::TooManyRequests { after: 1 });
+        assert_eq!(refused.kind(), ErrorKind::TooManyRequests { after: 3600 });
         assert!(limiters.check_key(1).is_ok());
     }
 

@@ -81,9 +81,9 @@ pub struct Drained {
     pub cut: usize,
 }
 
-/// Serves `router` on a bound listener until `shutdown` is ready. Then no connection is accepted any
-/// more, idle ones are closed, requests in flight are answered, and what is left at the deadline
-/// ([`ConnectionLimits::drain`]) is cut. Returns when no connection is left.
+/// Serves `router` on a bound listener until `shutdown` is ready. Then no connection is accepted
+/// any more, idle ones are closed, requests in flight are answered, and what is left at the
+/// deadline ([`ConnectionLimits::drain`]) is cut. Returns when no connection is left.
 pub async fn serve(
     listener: TcpListener,
     router: Router,

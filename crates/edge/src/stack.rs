@@ -39,8 +39,8 @@ pub struct RequestLimits {
 }
 
 impl Default for RequestLimits {
-    /// 100 requests and 30 s are the reference's limits; 2 MiB is 16 times the largest transaction
-    /// that nodes take, written as JSON.
+    /// 100 requests and 30 s are the reference's limits. 2 MiB is eight times the largest
+    /// transaction that nodes take (128 KiB) as hexadecimal text.
     fn default() -> Self {
         Self {
             concurrent: 100,

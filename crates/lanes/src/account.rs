@@ -26,6 +26,8 @@ pub(crate) struct Reconciliation {
     pub(crate) lookups: BTreeSet<u64>,
     /// Nonces that the chain knows and this lane does not, up to but not including this one.
     pub(crate) ahead_to: u64,
+    /// Nonces below this were asked for.
+    pub(crate) asked_to: u64,
     /// What was found at those.
     pub(crate) observed: BTreeMap<u64, Option<Observation>>,
 }
@@ -49,8 +51,16 @@ pub(crate) struct Account {
     pub(crate) cap: u32,
     /// The most that `cap` may be.
     pub(crate) cap_max: u32,
+    /// The lowest nonce whose slot is only reserved; reserved slots are always the last ones.
+    pub(crate) bound_next: u64,
     /// Slots whose latest attempt no node has acknowledged.
     pub(crate) unacknowledged: BTreeSet<u64>,
+    /// Slots that the chain has decided, for now.
+    pub(crate) decided: BTreeSet<u64>,
+    /// Slots in which a no-op competes, or is to.
+    pub(crate) cancelling: BTreeSet<u64>,
+    /// Slots whose signature failed and is to be asked for again.
+    pub(crate) unsigned: BTreeSet<u64>,
     /// When work was last given to it; ties among accounts go to the longest idle.
     pub(crate) last_used: Timestamp,
     /// Whether its balance was too low when last looked at.
@@ -72,9 +82,13 @@ impl Account {
             chain_nonce: 0,
             balance: U256::ZERO,
             reserved: U256::ZERO,
-            cap,
-            cap_max: cap,
+            cap: cap.max(1),
+            cap_max: cap.max(1),
+            bound_next: next_nonce,
             unacknowledged: BTreeSet::new(),
+            decided: BTreeSet::new(),
+            cancelling: BTreeSet::new(),
+            unsigned: BTreeSet::new(),
             last_used: Timestamp::default(),
             low_balance: false,
             known: record.is_some(),
@@ -82,32 +96,39 @@ impl Account {
     }
 
     /// The durable form. A reserved nonce is not given out yet as far as a successor is concerned.
-    pub(crate) fn record(&self) -> AccountRecord {
+    pub(crate) const fn record(&self) -> AccountRecord {
         AccountRecord {
-            next_nonce: self.durable_next(),
+            next_nonce: self.bound_next,
             settled: self.settled,
         }
     }
 
-    /// The next nonce of which nothing is signed.
-    pub(crate) fn durable_next(&self) -> u64 {
-        // Reserved slots are always the last ones.
-        let reserved = self.slots.iter().rev().take_while(|(_, s)| s.is_reserved());
-        reserved.last().map_or(self.next_nonce, |(nonce, _)| *nonce)
+    /// Begins at a nonce: everything below is final, and nothing is known of it.
+    pub(crate) const fn start_at(&mut self, nonce: u64) {
+        self.next_nonce = nonce;
+        self.bound_next = nonce;
+        self.settled = nonce;
+    }
+
+    /// Whether slots wait for their first signature.
+    pub(crate) const fn has_reserved(&self) -> bool {
+        self.bound_next < self.next_nonce
     }
 
     /// Slots that are not mined at the head.
     pub(crate) fn in_flight(&self) -> usize {
-        usize::try_from(
-            self.next_nonce
-                .saturating_sub(self.chain_nonce.max(self.settled)),
-        )
-        .unwrap_or(usize::MAX)
+        let from = self.chain_nonce.max(self.settled);
+        usize::try_from(self.next_nonce.saturating_sub(from)).unwrap_or(usize::MAX)
     }
 
     /// What the balance leaves for new work.
     pub(crate) fn available(&self) -> U256 {
         self.balance.saturating_sub(self.reserved)
+    }
+
+    /// The lowest unfinished slot.
+    pub(crate) fn lowest(&self) -> Option<(u64, &Slot)> {
+        self.slots.first_key_value().map(|(n, s)| (*n, s))
     }
 
     /// The lowest slot that the chain has not decided.
@@ -118,20 +139,114 @@ impl Account {
             .map(|(n, s)| (*n, s))
     }
 
-    /// Takes back what the head contradicts: a slot at or above the nonce to be mined next is not decided. Happens when
-    /// an answer about a block that is gone arrives late.
-    pub(crate) fn forget_undecided(&mut self) {
-        for (nonce, slot) in self.slots.range_mut(self.chain_nonce..) {
-            if slot.is_decided() {
-                slot.mined = None;
-                slot.foreign_since = None;
-                self.unacknowledged.insert(*nonce);
-            }
+    /// Adds the slot of the next nonce: reserved, or bound when it has an attempt.
+    pub(crate) fn push_slot(&mut self, slot: Slot) {
+        let nonce = self.next_nonce;
+        self.next_nonce = nonce.saturating_add(1);
+        if !slot.is_reserved() {
+            self.bound_next = self.next_nonce;
+        }
+        self.insert_slot(nonce, slot);
+    }
+
+    /// Adds a slot below the next nonce.
+    pub(crate) fn insert_slot(&mut self, nonce: u64, slot: Slot) {
+        self.spend_more(nonce, slot.cost);
+        if !slot.is_reserved() {
+            self.unacknowledged.insert(nonce);
+        }
+        if slot.cancelling.is_some() {
+            self.cancelling.insert(nonce);
+        }
+        self.slots.insert(nonce, slot);
+    }
+
+    /// Takes a slot out.
+    pub(crate) fn remove_slot(&mut self, nonce: u64) -> Option<Slot> {
+        let slot = self.slots.remove(&nonce)?;
+        self.unacknowledged.remove(&nonce);
+        self.decided.remove(&nonce);
+        self.cancelling.remove(&nonce);
+        self.unsigned.remove(&nonce);
+        self.spend_less(nonce, slot.cost);
+        Some(slot)
+    }
+
+    /// Takes back the nonces of which nothing is signed.
+    pub(crate) fn remove_reserved(&mut self) -> Vec<Slot> {
+        let removed = (self.bound_next..self.next_nonce)
+            .filter_map(|nonce| self.remove_slot(nonce))
+            .collect();
+        self.next_nonce = self.bound_next;
+        removed
+    }
+
+    /// Sets what a slot can cost at most.
+    pub(crate) fn set_cost(&mut self, nonce: u64, cost: U256) {
+        let Some(slot) = self.slots.get_mut(&nonce) else {
+            return;
+        };
+        let old = std::mem::replace(&mut slot.cost, cost);
+        self.spend_less(nonce, old);
+        self.spend_more(nonce, cost);
+    }
+
+    /// Takes in the chain's nonce: slots below it cost nothing any more, or do again.
+    pub(crate) fn set_chain_nonce(&mut self, nonce: u64) {
+        let old = std::mem::replace(&mut self.chain_nonce, nonce);
+        let moved = self.slots.range(old.min(nonce)..old.max(nonce));
+        let cost = moved.fold(U256::ZERO, |sum, (_, s)| sum.saturating_add(s.cost));
+        if nonce < old {
+            self.reserved = self.reserved.saturating_add(cost);
+        } else {
+            self.release(cost);
         }
     }
 
-    /// Recomputes what is reserved from the slots that are not mined at the head.
-    pub(crate) fn recount(&mut self) {
+    /// Notes that the chain has decided a slot.
+    pub(crate) fn decide(&mut self, nonce: u64) {
+        self.decided.insert(nonce);
+        self.unacknowledged.remove(&nonce);
+    }
+
+    /// Takes back what was decided about a slot.
+    pub(crate) fn undecide(&mut self, nonce: u64) {
+        self.decided.remove(&nonce);
+        if let Some(slot) = self.slots.get_mut(&nonce) {
+            slot.mined = None;
+            slot.foreign_since = None;
+            self.unacknowledged.insert(nonce);
+        }
+    }
+
+    /// Takes back what the head contradicts: a slot at or above the nonce to be mined next is not decided. Gives the
+    /// slots concerned.
+    pub(crate) fn forget_undecided(&mut self) -> Vec<u64> {
+        let wrong: Vec<u64> = self.decided.range(self.chain_nonce..).copied().collect();
+        for nonce in &wrong {
+            self.undecide(*nonce);
+        }
+        wrong
+    }
+
+    fn spend_more(&mut self, nonce: u64, cost: U256) {
+        if nonce >= self.chain_nonce {
+            self.reserved = self.reserved.saturating_add(cost);
+        }
+    }
+
+    fn spend_less(&mut self, nonce: u64, cost: U256) {
+        if nonce >= self.chain_nonce {
+            self.release(cost);
+        }
+    }
+
+    fn release(&mut self, cost: U256) {
+        if self.reserved < U256::MAX {
+            self.reserved = self.reserved.saturating_sub(cost);
+            return;
+        }
+        // The sum had no room for all costs: only adding them up again tells what is left.
         self.reserved = self
             .slots
             .range(self.chain_nonce..)

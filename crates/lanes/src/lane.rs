@@ -6,9 +6,11 @@
 mod attempt;
 mod bind;
 mod chain;
+mod foreign;
 mod inbox;
 mod mend;
 mod offer;
+mod queue;
 mod stage;
 mod start;
 mod view;
@@ -28,6 +30,7 @@ use crate::event::{Input, Output, Ticket};
 use crate::fees::MarketView;
 use crate::record::{RequestRecord, SummaryRecord};
 use baton_model::TxSpec;
+use queue::Queue;
 use stage::Stage;
 
 /// How often a lane with open work looks at its clocks: the finest retry pause is not shorter.
@@ -40,8 +43,10 @@ pub struct Lane {
     accounts: BTreeMap<Address, Account>,
     /// Open requests.
     requests: BTreeMap<RequestId, Request>,
-    /// Requests without a slot, in the order of acceptance.
-    queue: BTreeMap<u64, RequestId>,
+    /// Requests without a slot.
+    queue: Queue,
+    /// Requests with a replacement under way.
+    replacing: BTreeSet<RequestId>,
     /// When open requests lapse.
     expiries: BTreeSet<(Timestamp, RequestId)>,
     /// Attempts by hash; only looked up, never iterated.
@@ -49,8 +54,12 @@ pub struct Lane {
     /// Which slot waits for a signature.
     tickets: BTreeMap<Ticket, (Address, u64)>,
     next_ticket: u64,
+    /// Signatures that failed, by the time to ask again.
+    unsigned: BTreeMap<(Timestamp, Ticket), (Address, u64)>,
     /// The head that was last taken in.
     head: Option<Head>,
+    /// How often blocks were taken back.
+    rollbacks: u64,
     market: Option<Market>,
     market_asked: bool,
     surveyed: bool,
@@ -80,6 +89,17 @@ struct Request {
     slot: Option<(Address, u64)>,
     gas: Gas,
     replacing: Option<Replacing>,
+    /// The question for gas that is not answered yet. One at a time, since answers only name the request.
+    estimating: Option<Estimating>,
+}
+
+/// What an answer about gas will be about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Estimating {
+    Request,
+    Replacement,
+    /// A call that was replaced since.
+    Nothing,
 }
 
 /// What is known of the gas that a request needs.
@@ -94,6 +114,16 @@ enum Gas {
         tries: u32,
     },
     Known(u64),
+}
+
+impl Gas {
+    fn of(spec: &TxSpec, now: Timestamp) -> Self {
+        let unknown = Self::Unknown {
+            from: now,
+            tries: 0,
+        };
+        spec.gas_limit.map_or(unknown, Self::Known)
+    }
 }
 
 /// A replacement that waits for its gas or for the market.
@@ -161,6 +191,7 @@ impl Lane {
             view,
             block: head.number,
         });
+        self.queue.look_again(0);
         self.resume_surveys(now);
     }
 

@@ -211,6 +211,15 @@ pub enum CancelReason {
     Refused(String),
 }
 
+/// A replace command that is being carried out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReplaceRecord {
+    /// The command's id.
+    pub command: RequestId,
+    /// What is asked for instead.
+    pub spec: TxSpec,
+}
+
 /// An unfinished slot. Its state beyond this is read from the chain.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SlotRecord {
@@ -218,6 +227,9 @@ pub struct SlotRecord {
     pub request: Option<RequestId>,
     /// Set while a no-op competes with the payload.
     pub cancelling: Option<CancelReason>,
+    /// A replacement that is not signed yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replacing: Option<ReplaceRecord>,
     /// All attempts, oldest first; never empty.
     pub attempts: Vec<AttemptRecord>,
 }

@@ -3,7 +3,9 @@
 use baton_model::{B256, Fees, RequestId, Timestamp, U256, UnsignedTx};
 
 use crate::event::{Signed, Ticket};
-use crate::record::{AttemptKind, AttemptRecord, CancelReason, ReceiptRecord, SlotRecord};
+use crate::record::{
+    AttemptKind, AttemptRecord, CancelReason, ReceiptRecord, ReplaceRecord, SlotRecord,
+};
 
 /// An attempt and what is known of its way to the chain.
 #[derive(Clone, Debug)]
@@ -33,10 +35,26 @@ pub(crate) struct Signing {
     pub(crate) signed: Option<Signed>,
     /// Failures so far.
     pub(crate) tries: u32,
-    /// When to ask again, once it has failed.
-    pub(crate) retry_at: Option<Timestamp>,
     /// The replace command that wants it.
     pub(crate) command: Option<RequestId>,
+}
+
+/// A mined attempt.
+#[derive(Clone, Debug)]
+pub(crate) struct Mined {
+    pub(crate) receipt: ReceiptRecord,
+    /// Whether a block of the chain as the lane follows it said so, or a node when the block was final. What a node said
+    /// before that may have been about a block that is gone.
+    pub(crate) certain: bool,
+}
+
+/// A question to a node whose answer depends on the head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Asked {
+    /// The lane's head when it was asked.
+    pub(crate) head: u64,
+    /// Rollbacks that the lane had seen by then: after another one the answer means nothing.
+    pub(crate) rollbacks: u64,
 }
 
 /// A nonce that was given out. Reserved while it has no attempts: nothing of it is durable then.
@@ -46,12 +64,16 @@ pub(crate) struct Slot {
     pub(crate) cancelling: Option<CancelReason>,
     pub(crate) attempts: Vec<Attempt>,
     pub(crate) signing: Option<Signing>,
-    /// The receipt of the attempt that the chain holds now.
-    pub(crate) mined: Option<ReceiptRecord>,
+    /// The attempt that the chain holds now.
+    pub(crate) mined: Option<Mined>,
     /// The block at which the nonce was first seen used by none of the attempts.
     pub(crate) foreign_since: Option<u64>,
-    /// Whether receipts are being looked for.
-    pub(crate) looking: bool,
+    /// The question for receipts that is not answered yet.
+    pub(crate) looking: Option<Asked>,
+    /// The question for the transaction at this nonce that is not answered yet.
+    pub(crate) observing: Option<Asked>,
+    /// Whether a person was told that another transaction has, or competes for, the nonce.
+    pub(crate) foreign_told: bool,
     /// Since when the lowest-slot clock runs: the first acknowledgement, or the last offer after it.
     pub(crate) watched_since: Timestamp,
     /// Whether the bytes were offered again since they were last out-priced.
@@ -71,10 +93,26 @@ impl Slot {
             signing: Some(signing),
             mined: None,
             foreign_since: None,
-            looking: false,
+            looking: None,
+            observing: None,
+            foreign_told: false,
             watched_since: now,
             reoffered: false,
             cost,
+        }
+    }
+
+    /// A slot for a request that a node's transaction stands for.
+    pub(crate) fn adopted(request: RequestId, attempt: Attempt, now: Timestamp) -> Self {
+        let record = SlotRecord {
+            request: Some(request),
+            cancelling: None,
+            replacing: None,
+            attempts: vec![attempt.record.clone()],
+        };
+        Self {
+            attempts: vec![attempt],
+            ..Self::restored(record, now)
         }
     }
 
@@ -94,17 +132,20 @@ impl Slot {
             signing: None,
             mined: None,
             foreign_since: None,
-            looking: false,
+            looking: None,
+            observing: None,
+            foreign_told: false,
             watched_since: now,
             reoffered: false,
             cost,
         }
     }
 
-    pub(crate) fn record(&self) -> SlotRecord {
+    pub(crate) fn record(&self, replacing: Option<ReplaceRecord>) -> SlotRecord {
         SlotRecord {
             request: self.request,
             cancelling: self.cancelling.clone(),
+            replacing,
             attempts: self.attempts.iter().map(|a| a.record.clone()).collect(),
         }
     }
@@ -141,16 +182,13 @@ impl Slot {
 
     /// The kind of the attempt that the chain holds.
     pub(crate) fn mined_kind(&self) -> Option<AttemptKind> {
-        let hash = self.mined.as_ref()?.hash;
-        self.attempts
-            .iter()
-            .find(|a| a.record.hash == hash)
-            .map(|a| a.record.kind)
+        self.mined.as_ref()?;
+        self.current().map(|attempt| attempt.kind)
     }
 
     /// The attempt that stands for the slot: the mined one, else the latest.
     pub(crate) fn current(&self) -> Option<&AttemptRecord> {
-        let mined = self.mined.as_ref().map(|m| m.hash);
+        let mined = self.mined.as_ref().map(|m| m.receipt.hash);
         let attempt = match mined {
             Some(hash) => self.attempts.iter().find(|a| a.record.hash == hash),
             None => self.attempts.last(),
@@ -170,6 +208,13 @@ impl Attempt {
             waiting: false,
             reverts: 0,
         }
+    }
+
+    /// An attempt that a node showed: offered, not durable yet.
+    pub(crate) const fn adopted(record: AttemptRecord, now: Timestamp) -> Self {
+        let mut attempt = Self::new(record, now);
+        attempt.offered = true;
+        attempt
     }
 
     fn restored(record: AttemptRecord) -> Self {

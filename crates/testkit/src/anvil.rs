@@ -1,4 +1,5 @@
-//! A real EVM node for tests and demonstrations: anvil on a free loopback port, ended with its owner.
+//! A real EVM node for tests and demonstrations: anvil on a free loopback port, ended with its
+//! owner.
 
 mod find;
 mod rpc;
@@ -14,17 +15,19 @@ use serde_json::Value;
 use tempfile::NamedTempFile;
 use tokio::time::Instant;
 
-/// How long anvil may take until it answers. It takes about 0.2 s on an idle core; tests share cores with compilers.
+/// How long anvil may take until it answers. It takes about 0.2 s on an idle core; tests share
+/// cores with compilers.
 const START_MAX: Duration = Duration::from_secs(60);
 /// How often the start is looked at.
 const START_POLL: Duration = Duration::from_millis(20);
-/// Most address space of anvil in KiB. Its automatic mining under concurrent load can hang and take memory without end.
+/// Most address space of anvil in KiB. Its automatic mining under concurrent load can hang and take
+/// memory without end.
 const MEMORY_KIB: u64 = 16 << 20;
 /// Most of anvil's output that an error shows, in bytes from its end.
 const LOG_SHOWN: u64 = 2000;
 
-/// Runs the program in its arguments without waiting, tells its process id, and kills it when standard input ends:
-/// however this process ends, anvil ends too.
+/// Runs the program in its arguments without waiting, tells its process id, and kills it when
+/// standard input ends: however this process ends, anvil ends too.
 const SUPERVISOR: &str = r#"ulimit -v "$1" 2>/dev/null; shift
 "$@" & echo "pid $!"; read -r _; kill -9 "$!" 2>/dev/null; wait"#;
 
@@ -118,8 +121,8 @@ pub struct Anvil {
 }
 
 impl Anvil {
-    /// Private keys of the first ten accounts. They belong to the public test phrase "test test … junk" and guard
-    /// nothing.
+    /// Private keys of the first ten accounts. They belong to the public test phrase "test test …
+    /// junk" and guard nothing.
     pub const DEV_KEYS: [&'static str; 10] = [
         "ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80",
         "59c6995e998f97a5a0044966f0945389dc9e86dae88c7a8412f4603b6b78690d",

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::endpoint::Access;
-use super::fields::Fields;
+use super::fields::{Fields, Mismatch};
 use super::json::Node;
 use super::networks::{self, Source};
 use super::notifications::notifications;
@@ -75,7 +75,10 @@ pub(crate) fn content(
     let notifications = notifications(&notification_items, variables, report);
     let known = Known {
         networks: &networks,
-        signers: &signers,
+        signers: fields
+            .node("signers")
+            .and_then(Node::as_list)
+            .map(|_| &signers),
         notifications: &notifications,
         access,
     };
@@ -87,7 +90,7 @@ pub(crate) fn content(
     }
 }
 
-/// Reads a file of JSON. The places of its problems begin with the file's path.
+/// Reads a file with a JSON object. The places of its problems begin with the file's path.
 pub(crate) fn read_json(path: &Path, report: &mut Report) -> Option<Node> {
     let shown = path.display().to_string();
     let mut text = String::new();
@@ -103,7 +106,8 @@ pub(crate) fn read_json(path: &Path, report: &mut Report) -> Option<Node> {
             report.add(problem.found(length));
         }
         Ok(_) => match Node::parse(&text) {
-            Ok(node) => return Some(node),
+            Ok(node @ Node::Object(_)) => return Some(node),
+            Ok(other) => report.add(Mismatch::hidden("must be an object", &other).at(&shown)),
             Err(reason) => report.problem(shown, format!("must be JSON: {reason}")),
         },
     }

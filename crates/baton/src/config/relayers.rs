@@ -41,7 +41,8 @@ const SIGNERS_MAX: usize = 1000;
 /// What relayers refer to.
 pub(crate) struct Known<'a> {
     pub(crate) networks: &'a Networks,
-    pub(crate) signers: &'a Signers,
+    /// Absent when the section could not be read, so that relayers are not blamed.
+    pub(crate) signers: Option<&'a Signers>,
     pub(crate) notifications: &'a Notifications,
     pub(crate) access: &'a Access,
 }
@@ -65,7 +66,8 @@ pub(crate) fn relayers(
     }
     for id in known
         .signers
-        .keys()
+        .into_iter()
+        .flat_map(Signers::keys)
         .filter(|id| !seen.signers.contains_key(*id))
     {
         report.warn("signers", format!("signer {id:?} is used by no relayer"));
@@ -184,7 +186,7 @@ fn network(
     }
 }
 
-fn signer_ids(fields: &Fields<'_>, signers: &Signers, report: &mut Report) -> Vec<String> {
+fn signer_ids(fields: &Fields<'_>, signers: Option<&Signers>, report: &mut Report) -> Vec<String> {
     let one = fields
         .node("signer_id")
         .map(|node| (fields.place("signer_id"), node));
@@ -212,9 +214,12 @@ fn signer_ids(fields: &Fields<'_>, signers: &Signers, report: &mut Report) -> Ve
     for (place, node) in items {
         match text(node) {
             Err(mismatch) => report.add(mismatch.at(&place)),
-            Ok(id) if !signers.contains_key(&id) => {
+            Ok(id) if signers.is_some_and(|signers| !signers.contains_key(&id)) => {
                 let problem = Problem::new(place, "must name a signer");
-                let known = signers.keys().map(String::as_str);
+                let known = signers
+                    .into_iter()
+                    .flat_map(Signers::keys)
+                    .map(String::as_str);
                 report.add(problem.found(format!("{id:?}")).meant(&id, known));
             }
             Ok(id) if ids.contains(&id) => {

@@ -14,16 +14,13 @@ pub(super) async fn block(
     number: Option<u64>,
     accounts: &[Address],
 ) -> Result<Option<BlockView>, RpcError> {
-    if let Some(number) = number {
-        return block_at(pool, number, accounts).await;
-    }
-    if let Some(head) = pool.head() {
-        if let Some(view) = block_at(pool, head.number, accounts).await? {
-            return Ok(Some(view));
-        }
-    }
-    // No head is known yet, or it was taken back: the block and the state must still be of one number.
-    let number = latest_number(pool).await?;
+    // The head and not the node's own "latest": a node that lags must not take the caller back in
+    // time, and the block and the state must be of one number.
+    let number = match (number, pool.head()) {
+        (Some(number), _) => number,
+        (None, Some(head)) => head.number,
+        (None, None) => latest_number(pool).await?,
+    };
     block_at(pool, number, accounts).await
 }
 

@@ -64,8 +64,9 @@ fn understand(reply: Reply) -> Estimate {
     }
 }
 
-/// Reverts, and the other ways in which the code itself ends for good. Not so "insufficient funds", which is a matter of
-/// the balance, and "gas required exceeds allowance", where the allowance is the node's own.
+/// Reverts, and the other ways in which the code itself ends for good. Not so "insufficient funds",
+/// which is a matter of the balance, and "gas required exceeds allowance", where the allowance is
+/// the node's own.
 fn is_revert(code: i64, message: &str, data: Option<&str>) -> bool {
     let text = message.to_ascii_lowercase();
     let has = |known: &[&str]| known.iter().any(|known| text.contains(known));
@@ -103,7 +104,8 @@ fn reason(message: String, data: Option<&str>) -> String {
     }
 }
 
-/// The bytes in an error's `data`: a text that ends in them, or an object that holds such a text as `data`.
+/// The bytes in an error's `data`: a text that ends in them, or an object that holds such a text as
+/// `data`.
 fn revert_data(json: &str) -> Option<Vec<u8>> {
     let value: Value = serde_json::from_str(json).ok()?;
     let text = value

@@ -14,8 +14,8 @@ use super::{ask_latest, exactly, parse};
 use crate::client::{ObservedTx, RpcError};
 use crate::rpc::{Ask, Feature, Node, Pool, Read, Reply};
 
-/// How many blocks back a nonce is searched. Nodes without an archive give up long before; with one, this is some
-/// months of a fast chain in 20 steps to bracket it and 24 to find it.
+/// How many blocks back a nonce is searched. Nodes without an archive give up long before; with
+/// one, this is some months of a fast chain in 20 steps to bracket it and 24 to find it.
 const BLOCKS_BACK_MAX: u64 = 1 << 24;
 
 pub(super) async fn transaction_at(
@@ -97,7 +97,10 @@ async fn pending(
     let ask = Ask::new(CONTENT_FROM, &[account]);
     if let Some((_, reply)) = ask_if_offered(pool, Feature::ContentFrom, ask).await? {
         let content = read_or_nothing::<Content>(CONTENT_FROM, reply)?.unwrap_or_default();
-        let shown = content.pending.into_values().chain(content.queued.into_values());
+        let shown = content
+            .pending
+            .into_values()
+            .chain(content.queued.into_values());
         if let Some(tx) = pick(shown, account, nonce) {
             return Ok(Some(tx.observed()));
         }

@@ -30,18 +30,21 @@ use quantity::Quantity;
 
 /// A network behind one or several JSON-RPC endpoints.
 ///
-/// *Reads* go to the most advanced of the healthy endpoints, and to others when that one fails. Reads of accounts name
-/// the block that they are meant for, the network's head, so an endpoint that lags behind fails them and the next one
-/// is asked: their answers do not go back in time. Only `pending` counts and estimates, which have no block, may come
-/// from a lagging endpoint, and only when all more advanced ones fail.
+/// *Reads* go to the most advanced of the healthy endpoints, and to others when that one fails.
+/// Reads of accounts name the block that they are meant for, the network's head, so an endpoint
+/// that lags behind fails them and the next one is asked: their answers do not go back in time.
+/// Only `pending` counts and estimates, which have no block, may come from a lagging endpoint, and
+/// only when all more advanced ones fail.
 ///
-/// *Heads* come by WebSocket from endpoints that have one, and by polling from the others and during outages. Polls are
-/// a quarter of the average block time apart, but at least 100 ms and at most 1 s.
+/// *Heads* come by WebSocket from endpoints that have one, and by polling from the others and
+/// during outages. Polls are a quarter of the average block time apart, but at least 100 ms and at
+/// most 1 s.
 ///
-/// *Broadcasts* are offered once to each usable endpoint. Each has one ordered queue: what was broadcast first is
-/// offered first, and what waits together travels together.
+/// *Broadcasts* are offered once to each usable endpoint. Each has one ordered queue: what was
+/// broadcast first is offered first, and what waits together travels together.
 ///
-/// The client owns its background tasks: they end with [`EvmClient::shutdown`], or at once when it is dropped.
+/// The client owns its background tasks: they end with [`EvmClient::shutdown`], or at once when it
+/// is dropped.
 pub struct EvmClient {
     pool: Arc<Pool>,
     eip1559: bool,
@@ -69,11 +72,10 @@ pub enum ChainIdError {
 }
 
 impl EvmClient {
-    /// Checks the settings and starts following heads. Must be called within a Tokio runtime. No endpoint needs to be
-    /// reachable yet.
+    /// Checks the settings and starts following heads. Must be called within a Tokio runtime. No
+    /// endpoint needs to be reachable yet.
     ///
-    /// # Errors
-    /// When a setting is out of its range or a URL cannot be used.
+    /// # Errors When a setting is out of its range or a URL cannot be used.
     pub fn start(
         config: &EvmClientConfig,
         observer: &Arc<dyn RpcObserver>,
@@ -100,8 +102,8 @@ impl EvmClient {
         })
     }
 
-    /// Stops following heads and takes no more broadcasts; waits for what is still queued for slower endpoints, at most
-    /// for `grace`. Broadcasts that come later are answered as unknown.
+    /// Stops following heads and takes no more broadcasts; waits for what is still queued for
+    /// slower endpoints, at most for `grace`. Broadcasts that come later are answered as unknown.
     pub async fn shutdown(&self, grace: Duration) {
         self.stop.send_replace(true);
         drop(lock(&self.queues).take());
@@ -112,10 +114,10 @@ impl EvmClient {
         }
     }
 
-    /// Asks every endpoint for its chain id. Endpoints that do not answer are passed over if another one does.
+    /// Asks every endpoint for its chain id. Endpoints that do not answer are passed over if
+    /// another one does.
     ///
-    /// # Errors
-    /// When an endpoint serves another chain, or none answered.
+    /// # Errors When an endpoint serves another chain, or none answered.
     pub async fn check_chain_id(&self, expected: u64) -> Result<(), ChainIdError> {
         let asks = [Ask::new("eth_chainId", &[(); 0])];
         let found = self.pool.nodes.iter().map(|node| async {

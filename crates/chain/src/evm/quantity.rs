@@ -6,7 +6,8 @@ use baton_model::U256;
 use serde::de::Error;
 use serde::{Deserialize, Deserializer};
 
-/// A number of a type that it was checked to fit. Leading zeros are tolerated: some nodes send them.
+/// A number of a type that it was checked to fit. Leading zeros are tolerated: some nodes send
+/// them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Quantity<T>(pub(crate) T);
 

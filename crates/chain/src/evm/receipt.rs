@@ -11,8 +11,8 @@ use super::{exactly, is_found, parse};
 use crate::client::{BlockView, Receipt, RpcError};
 use crate::rpc::{Ask, Feature, Pool, Read};
 
-/// From so many receipts on, and if they are a quarter of the block or more, the whole block's receipts cost a node less
-/// than single ones.
+/// From so many receipts on, and if they are a quarter of the block or more, the whole block's
+/// receipts cost a node less than single ones.
 const WHOLE_BLOCK_FROM: usize = 4;
 
 pub(super) async fn block_receipts(
@@ -22,18 +22,16 @@ pub(super) async fn block_receipts(
 ) -> Result<Vec<Receipt>, RpcError> {
     let is_worth_it =
         hashes.len() >= WHOLE_BLOCK_FROM && hashes.len() * 4 >= block.transactions.len();
-    if is_worth_it {
-        if let Some(receipts) = whole_block(pool, block).await? {
-            let mut by_hash: BTreeMap<B256, Receipt> = receipts
-                .into_iter()
-                .filter(|receipt| receipt.block_hash == block.hash)
-                .map(|receipt| (receipt.hash, receipt))
-                .collect();
-            return Ok(hashes
-                .iter()
-                .filter_map(|hash| by_hash.remove(hash))
-                .collect());
-        }
+    if is_worth_it && let Some(receipts) = whole_block(pool, block).await? {
+        let mut by_hash: BTreeMap<B256, Receipt> = receipts
+            .into_iter()
+            .filter(|receipt| receipt.block_hash == block.hash)
+            .map(|receipt| (receipt.hash, receipt))
+            .collect();
+        return Ok(hashes
+            .iter()
+            .filter_map(|hash| by_hash.remove(hash))
+            .collect());
     }
     let receipts = by_hash(pool, hashes, Some(block.number)).await?;
     Ok(receipts

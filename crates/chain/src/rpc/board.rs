@@ -6,17 +6,19 @@ use tokio::time::Instant;
 
 use crate::HeadRef;
 
-/// How long a report counts although its endpoint went silent. Longer than any poll interval and most outages of a
-/// gateway's single node, so that a network's head does not go back when the most advanced endpoint drops out.
-const HOLD: Duration = Duration::from_secs(10);
-/// Reports of a lower number in a row until it is believed. Behind one URL there may be several nodes, of which some
-/// lag: their answers alternate. A chain that really went back says so every time.
+/// Reports of a lower number in a row until it is believed. Behind one URL there may be several
+/// nodes, of which some lag: their answers alternate. A chain that really went back says so every
+/// time.
 const LOWER_REPORTS: u8 = 3;
 
-/// Heads by endpoint. Not every one is believed at once: see the constants.
+/// Heads by endpoint. Not every one is believed at once.
 #[derive(Debug)]
 pub(crate) struct Board {
     entries: Vec<Option<Entry>>,
+    /// How long a report counts although its endpoint went silent, so that the network's head does
+    /// not go back when the most advanced endpoint drops out. Must be longer than endpoints are
+    /// silent in good health.
+    hold: Duration,
     current: Option<(HeadRef, usize)>,
 }
 
@@ -28,8 +30,9 @@ struct Entry {
 }
 
 impl Board {
-    pub(crate) fn new(endpoints: usize) -> Self {
+    pub(crate) fn new(endpoints: usize, hold: Duration) -> Self {
         Self {
+            hold,
             entries: vec![None; endpoints],
             current: None,
         }
@@ -43,7 +46,8 @@ impl Board {
             None => true,
             Some((current, _)) if current.number != best.number => true,
             Some((current, old_source)) => {
-                // Endpoints may disagree on a block for a moment; only the one that was believed may correct itself.
+                // Endpoints may disagree on a block for a moment; only the one that was believed
+                // may correct itself.
                 source == old_source && best.hash.is_some() && best.hash != current.hash
             }
         };
@@ -62,14 +66,15 @@ impl Board {
         self.current.map(|(head, _)| head)
     }
 
-    /// The highest report that still counts. Among equals the one believed so far stays; else the newest reporter.
+    /// The highest report that still counts. Among equals the one believed so far stays; else the
+    /// newest reporter.
     fn best(&self, newest: usize, now: Instant) -> Option<(usize, HeadRef)> {
         let believed = self.current.map(|(_, source)| source);
         self.entries
             .iter()
             .enumerate()
             .filter_map(|(index, entry)| entry.map(|entry| (index, entry)))
-            .filter(|(_, entry)| now.duration_since(entry.at) < HOLD)
+            .filter(|(_, entry)| now.duration_since(entry.at) < self.hold)
             .max_by_key(|(index, entry)| {
                 let standing = (Some(*index) == believed, *index == newest);
                 (entry.head.number, standing)
@@ -105,6 +110,8 @@ mod tests {
 
     use super::*;
 
+    const HOLD: Duration = Duration::from_secs(10);
+
     fn head(number: u64) -> HeadRef {
         HeadRef { number, hash: None }
     }
@@ -119,7 +126,7 @@ mod tests {
     #[test]
     fn a_lagging_endpoint_does_not_take_the_head_back() {
         let now = Instant::now();
-        let mut board = Board::new(2);
+        let mut board = Board::new(2, HOLD);
         assert_eq!(board.report(0, head(10), now), Some(head(10)));
         for _ in 0..9 {
             assert_eq!(board.report(1, head(8), now), None);
@@ -131,7 +138,7 @@ mod tests {
     #[test]
     fn the_head_of_a_silent_endpoint_is_held_and_then_given_up() {
         let now = Instant::now();
-        let mut board = Board::new(2);
+        let mut board = Board::new(2, HOLD);
         board.report(0, head(10), now);
         assert_eq!(board.report(1, head(8), now + HOLD / 2), None);
         assert_eq!(board.report(1, head(8), now + HOLD), Some(head(8)));
@@ -140,7 +147,7 @@ mod tests {
     #[test]
     fn a_chain_that_went_back_is_believed_at_the_third_report() {
         let now = Instant::now();
-        let mut board = Board::new(1);
+        let mut board = Board::new(1, HOLD);
         board.report(0, head(10), now);
         assert_eq!(board.report(0, head(9), now), None);
         assert_eq!(board.report(0, head(10), now), None);
@@ -152,7 +159,7 @@ mod tests {
     #[test]
     fn another_block_at_the_same_height_is_news_from_the_believed_endpoint_only() {
         let now = Instant::now();
-        let mut board = Board::new(2);
+        let mut board = Board::new(2, HOLD);
         board.report(0, hashed(10, 1), now);
         assert_eq!(board.report(1, hashed(10, 2), now), None);
         assert_eq!(board.report(0, head(10), now), None);

@@ -1,9 +1,10 @@
 //! Following the heads of each endpoint: by WebSocket where there is one, by polling otherwise.
 //!
-//! Polling never stops altogether. While a WebSocket brings news it only checks, after a silence, that the silence is
-//! the chain's; while the WebSocket is down it runs at its full pace. Each endpoint has one poll under way at most.
+//! Polling never stops altogether. While a WebSocket brings news it only checks, after a silence,
+//! that the silence is the chain's; while the WebSocket is down it runs at its full pace. Each
+//! endpoint has one poll under way at most.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
@@ -32,8 +33,6 @@ const RECONNECT_BASE: Duration = Duration::from_millis(250);
 const RECONNECT_MAX: Duration = Duration::from_secs(30);
 /// Longest wait between polls of an endpoint that does not answer.
 const POLL_BACKOFF_MAX: Duration = Duration::from_secs(2);
-/// Shortest silence of a WebSocket after which a poll checks on it.
-const SILENCE_MIN: Duration = Duration::from_secs(5);
 
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
@@ -52,14 +51,24 @@ pub(crate) struct Feed {
 /// What the poll and the WebSocket of one endpoint know of each other.
 #[derive(Default)]
 struct Link {
-    live: Mutex<Option<Live>>,
+    live: Mutex<Socketed>,
     /// Ends a WebSocket that lags behind its own endpoint.
     drop_socket: Notify,
 }
 
+/// The state of a WebSocket.
+#[derive(Clone, Copy, Default)]
+enum Socketed {
+    #[default]
+    Down,
+    /// Open; blocks may have come before the subscription, so that a poll has to come first.
+    Open,
+    Live(Live),
+}
+
 #[derive(Clone, Copy)]
 struct Live {
-    number: Option<u64>,
+    number: u64,
     heard: Instant,
 }
 
@@ -75,7 +84,7 @@ impl Feed {
         let feed = Arc::new(Self {
             pool: Arc::clone(pool),
             poll: config.poll_interval(),
-            silence: (config.average_block_time * 3).max(SILENCE_MIN),
+            silence: config.silence(),
             timeout: config.timeout,
             stop: stop.clone(),
             triggers: pool.nodes.iter().map(|_| Arc::default()).collect(),
@@ -133,7 +142,11 @@ impl Poller {
                 wait = self.feed.poll;
                 continue;
             }
-            wait = match self.poll().await {
+            let polled = tokio::select! {
+                () = self.feed.stopped() => return,
+                polled = self.poll() => polled,
+            };
+            wait = match polled {
                 Ok(number) => {
                     self.link.compare(number);
                     let head = HeadRef { number, hash: None };
@@ -171,30 +184,42 @@ impl Poller {
 impl Link {
     /// Whether the WebSocket is open and brought news lately.
     fn is_fresh(&self, silence: Duration) -> bool {
-        self.get()
-            .is_some_and(|live| live.heard.elapsed() < silence)
-    }
-
-    /// Takes what a poll found after a silence: either the chain was silent, or the WebSocket has failed.
-    fn compare(&self, polled: u64) {
-        let Some(live) = self.get() else { return };
-        if live.number.is_some_and(|heard| heard < polled) {
-            self.drop_socket.notify_one();
-            self.set(None);
-        } else {
-            self.set(Some(Live {
-                number: Some(polled),
-                heard: Instant::now(),
-            }));
+        match *self.lock() {
+            Socketed::Live(live) => live.heard.elapsed() < silence,
+            Socketed::Down | Socketed::Open => false,
         }
     }
 
-    fn get(&self) -> Option<Live> {
-        *self.live.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Takes what a poll found after a silence: either the chain was silent, or the WebSocket has
+    /// failed.
+    fn compare(&self, polled: u64) {
+        let mut socket = self.lock();
+        match *socket {
+            Socketed::Down => {}
+            Socketed::Live(live) if live.number < polled => {
+                *socket = Socketed::Down;
+                self.drop_socket.notify_one();
+            }
+            Socketed::Live(_) | Socketed::Open => *socket = Socketed::heard(polled),
+        }
     }
 
-    fn set(&self, live: Option<Live>) {
-        *self.live.lock().unwrap_or_else(PoisonError::into_inner) = live;
+    fn set(&self, socket: Socketed) {
+        *self.lock() = socket;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Socketed> {
+        // The value is replaced as a whole.
+        self.live.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Socketed {
+    fn heard(number: u64) -> Self {
+        Self::Live(Live {
+            number,
+            heard: Instant::now(),
+        })
     }
 }
 
@@ -215,7 +240,7 @@ impl Listener {
                 () = self.feed.stopped() => return,
                 ended = self.listen() => ended,
             };
-            self.link.set(None);
+            self.link.set(Socketed::Down);
             if ended.heard {
                 wait = RECONNECT_BASE;
             }
@@ -243,11 +268,7 @@ impl Listener {
                 return ended;
             }
         };
-        // Blocks may have come before the subscription: one more poll happens before this counts as live.
-        self.link.set(Some(Live {
-            number: None,
-            heard: Instant::now() - self.feed.silence,
-        }));
+        self.link.set(Socketed::Open);
         loop {
             let message = tokio::select! {
                 message = socket.next() => message,
@@ -312,10 +333,7 @@ impl Listener {
         let number = params.result.number.0;
         match &self.node {
             Some(node) => {
-                self.link.set(Some(Live {
-                    number: Some(number),
-                    heard: Instant::now(),
-                }));
+                self.link.set(Socketed::heard(number));
                 node.heard();
                 let head = HeadRef {
                     number,

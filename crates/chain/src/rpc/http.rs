@@ -9,8 +9,14 @@ use reqwest::{Client, Response, StatusCode, Url};
 
 use crate::config::{ConfigError, EvmClientConfig};
 
-/// Idle connections kept to one host. Reads run a few at a time and sends one at a time, so more would sit unused.
+/// Idle connections kept to one host. Reads run a few at a time and sends one at a time, so more
+/// would sit unused.
 const IDLE_PER_HOST: usize = 16;
+
+/// How long a connection may be idle. Less than the idle limits of common servers (from 30 s on),
+/// so that a send does not meet a connection that the other side is just closing, which would leave
+/// its outcome unknown.
+const IDLE_MAX: Duration = Duration::from_secs(20);
 
 /// What a failed exchange allows next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,14 +45,15 @@ impl Fault {
     }
 }
 
-/// A client that follows no redirects (they would carry transactions to a host nobody configured) and uses no proxy
-/// from the environment (only the binary reads the environment).
+/// A client that follows no redirects (they would carry transactions to a host nobody configured)
+/// and uses no proxy from the environment (only the binary reads the environment).
 pub(crate) fn client(config: &EvmClientConfig) -> Result<Client, ConfigError> {
     // The TLS library wants one provider per process; whoever comes first installs it.
     let _already_installed = rustls::crypto::ring::default_provider().install_default();
     Client::builder()
         .connect_timeout(config.connect_timeout)
         .pool_max_idle_per_host(IDLE_PER_HOST)
+        .pool_idle_timeout(IDLE_MAX)
         .redirect(Policy::none())
         .no_proxy()
         .build()

@@ -1,5 +1,5 @@
-//! How nodes are asked: one HTTP exchange, the state of an endpoint, the choice among endpoints, the queues of sends
-//! and the heads. Nothing here knows what the answers mean.
+//! How nodes are asked: one HTTP exchange, the state of an endpoint, the choice among endpoints,
+//! the queues of sends and the heads. Nothing here knows what the answers mean.
 
 mod board;
 mod follow;

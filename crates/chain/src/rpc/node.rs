@@ -16,7 +16,8 @@ use super::wire::{self, Ask, BodyFault, Reply};
 use crate::RpcError;
 use crate::config::{EvmClientConfig, ParsedEndpoint};
 
-/// Exchanges at one endpoint at the same time. A node serves a few at once; more only wait there instead of here.
+/// Reads at one endpoint at the same time. A node serves a few at once; more only wait there
+/// instead of here.
 const EXCHANGES_MAX: usize = 64;
 /// Chunks of one question at the same time.
 const CHUNKS_AT_ONCE: usize = 4;
@@ -86,14 +87,15 @@ impl Node {
         })
     }
 
-    /// Asks everything, in as few exchanges as the endpoint's limits allow. All or nothing: for reads only.
+    /// Asks everything, in as few exchanges as the endpoint's limits allow. All or nothing: for
+    /// reads only.
     pub(crate) async fn ask_all(&self, asks: &[Ask]) -> Result<Vec<Reply>, Fault> {
         loop {
             let mut chunks = Vec::new();
             let mut rest = asks;
             while !rest.is_empty() {
                 let (chunk, after) = rest.split_at(self.chunk_len(rest));
-                chunks.push(self.exchange(chunk));
+                chunks.push(self.in_turn(chunk));
                 rest = after;
             }
             let answers: Result<Vec<Vec<Reply>>, Fault> = stream::iter(chunks)
@@ -122,20 +124,16 @@ impl Node {
         fitting.max(1)
     }
 
-    /// One exchange. A fault of kind `BatchRefused` is only returned after the endpoint's limit was lowered, so that
-    /// trying again asks for less; nothing of the batch was executed then.
+    /// One exchange. A fault of kind `BatchRefused` is only returned after the endpoint's limit was
+    /// lowered, so that trying again asks for less; nothing of the batch was executed then.
     pub(crate) async fn exchange(&self, asks: &[Ask]) -> Result<Vec<Reply>, Fault> {
-        let _permit = self
-            .permits
-            .acquire()
-            .await
-            .map_err(|_| Fault::passing("the client was shut down"))?;
         let started = Instant::now();
         let mut result = self.post(asks).await;
-        if let Err(fault) = &mut result {
-            if fault.kind == FaultKind::BatchRefused && !self.shrink(asks.len()) {
-                fault.kind = FaultKind::Lasting;
-            }
+        if let Err(fault) = &mut result
+            && fault.kind == FaultKind::BatchRefused
+            && !self.shrink(asks.len())
+        {
+            fault.kind = FaultKind::Lasting;
         }
         self.observe(asks, &result, started.elapsed());
         match &result {
@@ -186,6 +184,17 @@ impl Node {
         }
     }
 
+    /// An exchange when its turn comes. Sends and polls, which are one at a time anyway, do not
+    /// wait behind reads.
+    async fn in_turn(&self, asks: &[Ask]) -> Result<Vec<Reply>, Fault> {
+        let _permit = self
+            .permits
+            .acquire()
+            .await
+            .map_err(|_| Fault::passing("the client was shut down"))?;
+        self.exchange(asks).await
+    }
+
     async fn post(&self, asks: &[Ask]) -> Result<Vec<Reply>, Fault> {
         let body = wire::encode(asks);
         let answer = http::post(
@@ -198,7 +207,7 @@ impl Node {
         .await
         .map_err(|fault| self.named(fault))?;
         match wire::decode(&answer, asks.len()) {
-            Ok(replies) => Ok(replies),
+            Ok(replies) => Ok(replies.into_iter().map(|reply| self.owned(reply)).collect()),
             Err(BodyFault::Unreadable(reason)) => Err(self.named(Fault::passing(reason))),
             Err(BodyFault::Whole { code, message, .. }) if refuses_batches(code, &message) => {
                 Err(self.named(Fault {
@@ -224,6 +233,15 @@ impl Node {
     fn named(&self, mut fault: Fault) -> Fault {
         fault.reason = format!("{}: {}", self.host, fault.reason);
         fault
+    }
+
+    fn owned(&self, reply: Reply) -> Reply {
+        reply.map_err(|error| match error {
+            RpcError::NoAnswer { reason } => RpcError::NoAnswer {
+                reason: format!("{}: {reason}", self.host),
+            },
+            answered @ RpcError::Answered { .. } => answered,
+        })
     }
 
     /// Lowers the limit below a refused size; false if it was one call already.
@@ -264,8 +282,8 @@ fn outcome(reply: &Reply) -> RpcOutcome {
     }
 }
 
-/// One error for a whole batch means that batches are not taken if it speaks of the request's form. Others, such as a
-/// rate limit, speak of the moment.
+/// One error for a whole batch means that batches are not taken if it speaks of the request's form.
+/// Others, such as a rate limit, speak of the moment.
 fn refuses_batches(code: i64, message: &str) -> bool {
     matches!(code, -32700 | -32600 | -32601 | -32602)
         || message.to_ascii_lowercase().contains("batch")
@@ -281,7 +299,7 @@ pub(crate) fn is_missing_method(error: &RpcError) -> bool {
                 "method not found",
                 "not supported",
                 "unsupported method",
-                "not available",
+                "does not exist/is not available",
             ]
             .iter()
             .any(|known| text.contains(known))

@@ -24,7 +24,8 @@ impl RpcOutcome {
     }
 }
 
-/// Told about every call to every endpoint, in order to count. Called on the path of the call: it must not block.
+/// Told about every call to every endpoint, in order to count. Called on the path of the call: it
+/// must not block.
 pub trait RpcObserver: Send + Sync {
     /// One call has ended. `endpoint` is the host; calls of one batch share their `latency`.
     fn call(&self, endpoint: &str, method: &'static str, outcome: RpcOutcome, latency: Duration);

@@ -15,10 +15,6 @@ use super::wire::{Ask, Reply};
 use crate::config::EvmClientConfig;
 use crate::{HeadRef, RpcError};
 
-/// How long ago an endpoint must have answered for the network to count as healthy. Polls come at least every second
-/// and WebSockets are checked after silence, so this is several missed chances.
-const LATELY: Duration = Duration::from_secs(30);
-
 /// A question that changes nothing and may be asked again anywhere.
 pub(crate) struct Read<'a> {
     pub(crate) asks: &'a [Ask],
@@ -43,8 +39,8 @@ impl<'a> Read<'a> {
 pub struct EndpointHealth {
     /// Host, with the port where it was given.
     pub endpoint: String,
-    /// 100 is best, 0 is paused. Takes off 25 for each failure within the window, 25 if the last exchange failed, and 5
-    /// for each block behind, up to 50.
+    /// 100 is best, 0 is paused. Takes off 25 for each failure within the window, 25 if the last
+    /// exchange failed, and 5 for each block behind, up to 50.
     pub score: u8,
     /// Whether it is passed over after repeated failures.
     pub paused: bool,
@@ -61,6 +57,7 @@ pub(crate) struct Pool {
     retry_base: Duration,
     retry_max: Duration,
     failovers: usize,
+    lately: Duration,
 }
 
 impl Pool {
@@ -68,40 +65,61 @@ impl Pool {
     pub(crate) fn new(nodes: Vec<Arc<Node>>, boards: usize, config: &EvmClientConfig) -> Self {
         Self {
             nodes,
-            board: Mutex::new(Board::new(boards)),
+            board: Mutex::new(Board::new(boards, config.lately())),
             heads: watch::Sender::new(None),
             retries: config.retries,
             retry_base: config.retry_base,
             retry_max: config.retry_max,
             failovers: config.failovers as usize,
+            lately: config.lately(),
         }
     }
 
-    /// Asks the most advanced of the healthy endpoints; others when it fails. Replies may hold errors of the node.
-    /// If no endpoint's replies are complete, the last ones are returned.
+    /// Asks the most advanced of the healthy endpoints; others when it fails. Replies may hold
+    /// errors of the node. If no endpoint's replies are complete, the last ones are returned.
     pub(crate) async fn read(&self, read: &Read<'_>) -> Result<(Arc<Node>, Vec<Reply>), RpcError> {
-        let mut incomplete = None;
+        let mut last = None;
         let mut reasons = Vec::new();
-        for node in self.ranked(read.at).into_iter().take(1 + self.failovers) {
-            match self.read_at(&node, read).await {
-                Outcome::Complete(replies) => return Ok((node, replies)),
-                Outcome::Incomplete(replies) => incomplete = Some((node, replies)),
-                Outcome::Fault(reason) => reasons.push(reason),
+        let mut nodes = self.ranked(read.at);
+        nodes.truncate(1 + self.failovers);
+        for round in 0..self.retries {
+            if round > 0 {
+                tokio::time::sleep(self.backoff(round)).await;
+            }
+            let mut lagging = Vec::new();
+            for node in nodes {
+                match self.read_at(&node, read).await {
+                    Outcome::Complete(replies) => return Ok((node, replies)),
+                    Outcome::Busy(replies) => last = Some((node, replies)),
+                    Outcome::Fault(reason) => reasons.push(reason),
+                    Outcome::Behind(replies) => {
+                        lagging.push(Arc::clone(&node));
+                        last = Some((node, replies));
+                    }
+                }
+            }
+            // A head may be announced a moment before the state is there: who lags is asked again
+            // after the others.
+            nodes = lagging;
+            if nodes.is_empty() {
+                break;
             }
         }
-        incomplete.ok_or_else(|| RpcError::NoAnswer {
+        last.ok_or_else(|| RpcError::NoAnswer {
             reason: reasons.join("; "),
         })
     }
 
-    /// Asks one endpoint once, as a follow-up of a read there.
+    /// Asks one given endpoint.
     pub(crate) async fn read_there(
         &self,
         node: &Arc<Node>,
         asks: &[Ask],
     ) -> Result<Vec<Reply>, RpcError> {
         match self.read_at(node, &Read::latest(asks)).await {
-            Outcome::Complete(replies) | Outcome::Incomplete(replies) => Ok(replies),
+            Outcome::Complete(replies) | Outcome::Behind(replies) | Outcome::Busy(replies) => {
+                Ok(replies)
+            }
             Outcome::Fault(reason) => Err(RpcError::NoAnswer { reason }),
         }
     }
@@ -138,7 +156,9 @@ impl Pool {
     }
 
     pub(crate) fn healthy(&self) -> bool {
-        self.nodes.iter().any(|node| node.succeeded_within(LATELY))
+        self.nodes
+            .iter()
+            .any(|node| node.succeeded_within(self.lately))
     }
 
     pub(crate) fn health(&self) -> Vec<EndpointHealth> {
@@ -159,8 +179,8 @@ impl Pool {
             .collect()
     }
 
-    /// Best first: sound before failing before paused, then the most advanced, then by chance in proportion to weight.
-    /// For a given block all that have it are equally advanced.
+    /// Best first: sound before failing before paused, then the most advanced, then by chance in
+    /// proportion to weight. For a given block all that have it are equally advanced.
     fn ranked(&self, at: Option<u64>) -> Vec<Arc<Node>> {
         let board = self.board();
         let wanted = at.or_else(|| board.current().map(|head| head.number));
@@ -169,7 +189,8 @@ impl Pool {
             .iter()
             .map(|node| {
                 let lag = behind(wanted, board.of(node.index));
-                // Exponential variates with the weights as rates: the least is node i with probability weight i / sum.
+                // Exponential variates with the weights as rates: the least is node i with
+                // probability weight i / sum.
                 let draw = -rand::rng().random::<f64>().ln() / f64::from(node.weight);
                 (node.class(), lag, draw, node)
             })
@@ -189,19 +210,11 @@ impl Pool {
             }
             match node.ask_all(read.asks).await {
                 Ok(replies) => match state(&replies) {
+                    State::Busy => outcome = Outcome::Busy(replies),
                     State::Answered if (read.complete)(&replies) => {
                         return Outcome::Complete(replies);
                     }
-                    // Not the endpoint's fault: it lags, or nobody knows it.
-                    State::Answered | State::Behind if self.nodes.len() > 1 => {
-                        return Outcome::Incomplete(replies);
-                    }
-                    State::Answered | State::Behind if attempt + 1 == self.retries => {
-                        return Outcome::Incomplete(replies);
-                    }
-                    State::Answered | State::Behind | State::Busy => {
-                        outcome = Outcome::Incomplete(replies);
-                    }
+                    State::Answered | State::Behind => return Outcome::Behind(replies),
                 },
                 Err(fault) => {
                     outcome = Outcome::Fault(fault.reason);
@@ -232,7 +245,10 @@ impl Pool {
 
 enum Outcome {
     Complete(Vec<Reply>),
-    Incomplete(Vec<Reply>),
+    /// The endpoint lags, or nobody knows what was asked: not its fault.
+    Behind(Vec<Reply>),
+    /// The endpoint could not serve, however often it was asked.
+    Busy(Vec<Reply>),
     Fault(String),
 }
 
@@ -263,8 +279,8 @@ fn state(replies: &[Reply]) -> State {
     state
 }
 
-/// -32005 and -32016 are rate limits, -32002 is an unavailable resource, -32603 an internal error unless it carries an
-/// execution's outcome; some gateways put the HTTP status into the error.
+/// -32005 and -32016 are rate limits, -32002 is an unavailable resource, -32603 an internal error
+/// unless it carries an execution's outcome; some gateways put the HTTP status into the error.
 fn is_busy(code: i64, text: &str) -> bool {
     let limited = ["rate limit", "too many requests"]
         .iter()

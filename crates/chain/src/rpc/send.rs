@@ -16,8 +16,9 @@ use super::pool::Pool;
 use super::wire::{Ask, Reply};
 use crate::{NodeAnswer, RpcError};
 
-/// Broadcasts that wait at one endpoint. A broadcast returns when the fastest endpoint accepts it, so only a slow
-/// endpoint's queue grows; beyond this its share is given up and reported as unknown.
+/// Broadcasts that wait at one endpoint. A broadcast returns when the fastest endpoint accepts it,
+/// so only a slow endpoint's queue grows; beyond this its share is given up and reported as
+/// unknown.
 const QUEUE_MAX: usize = 256;
 /// Longest wait in a queue. By then whoever asked has offered the transaction again.
 const STALE_AFTER: Duration = Duration::from_secs(30);
@@ -56,8 +57,8 @@ impl SendQueues {
         Self { queues }
     }
 
-    /// Puts a broadcast into the queues of the usable endpoints, at once and in order. Returns where the answers come
-    /// and how many endpoints will speak.
+    /// Puts a broadcast into the queues of the usable endpoints, at once and in order. Returns
+    /// where the answers come and how many endpoints will speak.
     pub(crate) fn offer(&self, pool: &Pool, raws: &[Bytes]) -> (mpsc::Receiver<Spoken>, usize) {
         let raws: Arc<[Bytes]> = raws.into();
         let usable: Vec<usize> = pool.usable().iter().map(|node| node.index).collect();
@@ -81,7 +82,8 @@ impl SendQueues {
     }
 }
 
-/// Gathers answers until each transaction was accepted somewhere or every endpoint has spoken about each.
+/// Gathers answers until each transaction was accepted somewhere or every endpoint has spoken about
+/// each.
 pub(crate) async fn collect(
     count: usize,
     speakers: usize,
@@ -149,7 +151,8 @@ impl Job {
     }
 }
 
-/// Offers the transactions of several broadcasts in order, in as few exchanges as the endpoint's limits allow.
+/// Offers the transactions of several broadcasts in order, in as few exchanges as the endpoint's
+/// limits allow.
 async fn offer_all(node: &Node, jobs: &[Job]) {
     let items: Vec<(&Job, usize)> = jobs
         .iter()
@@ -194,9 +197,7 @@ fn answer(node: &Node, reply: Reply, raw: &Bytes) -> NodeAnswer {
     match reply {
         Ok(result) => accepted(node, &result, raw),
         Err(RpcError::Answered { code, message, .. }) => NodeAnswer::Rejected { code, message },
-        Err(RpcError::NoAnswer { reason }) => NodeAnswer::Unknown {
-            reason: format!("{}: {reason}", node.host),
-        },
+        Err(RpcError::NoAnswer { reason }) => NodeAnswer::Unknown { reason },
     }
 }
 

@@ -23,7 +23,8 @@ impl Ask {
 
     /// About how many bytes the call takes in a body.
     pub(crate) fn size(&self) -> usize {
-        // The fixed part is `{"jsonrpc":"2.0","id":,"method":"","params":},` and an id of up to 4 digits.
+        // The fixed part is `{"jsonrpc":"2.0","id":,"method":"","params":},` and an id of up to 4
+        // digits.
         self.params.get().len() + self.method.len() + 50
     }
 }
@@ -63,7 +64,8 @@ pub(crate) fn encode(asks: &[Ask]) -> Vec<u8> {
     .expect("requests are plain data with text keys")
 }
 
-/// Answers in the order of the calls, whatever their order in the body. A call without an answer has `NoAnswer`.
+/// Answers in the order of the calls, whatever their order in the body. A call without an answer
+/// has `NoAnswer`.
 pub(crate) fn decode(body: &[u8], count: usize) -> Result<Vec<Reply>, BodyFault> {
     let first = body.iter().find(|byte| !byte.is_ascii_whitespace());
     if first == Some(&b'[') {
@@ -106,7 +108,8 @@ fn place(responses: Vec<Response>, count: usize) -> Vec<Reply> {
 }
 
 fn read<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, BodyFault> {
-    // The decoder's text tells line and column only; the body itself may be anything and is not repeated.
+    // The decoder's text tells line and column only; the body itself may be anything and is not
+    // repeated.
     serde_json::from_slice(body)
         .map_err(|error| BodyFault::Unreadable(format!("the answer is not JSON-RPC: {error}")))
 }

@@ -8,7 +8,7 @@ use super::*;
 fn sign(tx: &UnsignedTx, key: &[u8; 32]) -> EncodedTx {
     let key = SigningKey::from_slice(key).unwrap();
     let hash = signing_hash(tx);
-    let (signature, id) = key.sign_prehash_recoverable(hash.as_slice()).unwrap();
+    let (signature, id) = key.sign_prehash_recoverable(hash.as_slice());
     let (r, s) = signature.split_bytes();
     encode_signed(
         tx,
@@ -40,7 +40,7 @@ fn eip_155_example() {
     );
     let signed = sign(&tx, &[0x46; 32]);
     assert_eq!(
-        signed.raw,
+        signed.raw[..],
         hex!(
             "f86c098504a817c800825208943535353535353535353535353535353535353535880de0b6b3a7640000\
              8025a028ef61340bd939bc2195fe537567866003e1a15d3c71ff63e1590620aa636276\
@@ -66,11 +66,12 @@ fn eip_1559_bytes_follow_the_specification() {
         },
     };
     let signed = encode_signed(&tx, U256::from(1), U256::from(2), true);
-    // 0x02 || rlp([chain, nonce, tip, max fee, gas, to, value, data, [], parity, r, s]), written out by hand.
+    // 0x02 || rlp([chain, nonce, tip, max fee, gas, to, value, data, [], parity, r, s]), written
+    // out by hand.
     assert_eq!(
-        signed.raw,
+        signed.raw[..],
         hex!(
-            "02 ef 01 80 84 3b9aca00 84 77359400 82 5208
+            "02 ed 01 80 84 3b9aca00 84 77359400 82 5208
              94 70997970c51812dc3a010c7d01b50e0d17dc79c8 01 83 c0ffee c0 01 01 02"
         )
     );
@@ -99,15 +100,15 @@ fn other_bytes_are_refused_with_the_rule() {
         (&raw, "2 bytes follow"),
         (
             // Pre-EIP-155: v = 27.
-            &hex!("c9 80 01 82 5208 80 80 80 1b 01 02"),
+            &hex!("cb 80 01 82 5208 80 80 80 1b 01 02"),
             "must carry its chain id",
         ),
         (
-            &hex!("01 cd 01 80 01 82 5208 80 80 80 c0 80 01 02 03"),
+            &hex!("01 ce 01 80 01 82 5208 80 80 80 c0 80 01 02 03"),
             "not a signed transaction",
         ),
         (
-            &hex!("01 cc 01 80 01 82 5208 80 80 80 c0 80 01 02"),
+            &hex!("01 cd 01 80 01 82 5208 80 80 80 c0 80 01 02"),
             "type 1 is not supported",
         ),
     ];

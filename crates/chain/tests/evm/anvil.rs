@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
-use baton_chain::{ChainClient, ChainIdError, Estimate, EvmClientConfig, NodeAnswer};
+use baton_chain::tx::EncodedTx;
+use baton_chain::{
+    ChainClient, ChainIdError, Estimate, EvmClient, EvmClientConfig, NodeAnswer, Receipt,
+};
 use baton_model::{Address, B256, Bytes, Call, Fees, U256, UnsignedTx};
-use baton_testkit::Mining;
+use baton_testkit::{Anvil, Mining};
 
 use crate::support::{Account, anvil, config, head, start, transfer};
 
@@ -36,7 +39,10 @@ async fn transactions_go_in_order_and_one_block_tells_all() {
 
     let before = client.block(Some(0), &accounts).await.unwrap().unwrap();
     assert_eq!(before.hash, block.parent);
-    assert_eq!((before.accounts[0].nonce, before.transactions.len()), (0, 0));
+    assert_eq!(
+        (before.accounts[0].nonce, before.transactions.len()),
+        (0, 0)
+    );
     assert!(before.accounts[0].balance > block.accounts[0].balance);
     assert_eq!(client.block(Some(2), &accounts).await.unwrap(), None);
 
@@ -65,7 +71,13 @@ async fn state_of_many_accounts_is_of_the_block_asked_for() {
     let block = client.block(Some(2), &many).await.unwrap().unwrap();
     assert_eq!(block.accounts.len(), 180);
     assert_eq!(block.accounts[170].balance, U256::from(5));
-    assert!(block.accounts.iter().zip(&many).all(|(view, address)| view.address == *address));
+    assert!(
+        block
+            .accounts
+            .iter()
+            .zip(&many)
+            .all(|(view, address)| view.address == *address)
+    );
 }
 
 #[tokio::test]
@@ -94,16 +106,42 @@ async fn a_rejection_is_handed_on_word_for_word() {
     let client = start(&config(&[&anvil.http_url()]));
     let sender = Account::dev(0);
     let first = sender.transfer(0);
-    client.broadcast(&[first.raw.clone()]).await;
+    client.broadcast(std::slice::from_ref(&first.raw)).await;
     let answers = client
-        .broadcast(&[first.raw, Bytes::from_static(&[0x02, 0x00]), sender.transfer(1).raw])
+        .broadcast(&[
+            first.raw,
+            Bytes::from_static(&[0x02, 0x00]),
+            sender.transfer(1).raw,
+        ])
         .await;
     assert!(
         matches!(&answers[0][..], [NodeAnswer::Rejected { message, .. }] if message == "transaction already imported"),
         "{answers:?}"
     );
-    assert!(matches!(answers[1][..], [NodeAnswer::Rejected { .. }]), "{answers:?}");
-    assert!(matches!(answers[2][..], [NodeAnswer::Accepted(_)]), "{answers:?}");
+    assert!(
+        matches!(answers[1][..], [NodeAnswer::Rejected { .. }]),
+        "{answers:?}"
+    );
+    assert!(
+        matches!(answers[2][..], [NodeAnswer::Accepted(_)]),
+        "{answers:?}"
+    );
+}
+
+/// Mines one transaction and returns its receipt.
+async fn mined(client: &EvmClient, anvil: &Anvil, tx: EncodedTx) -> Receipt {
+    client.broadcast(&[tx.raw]).await;
+    anvil.mine(1).await.unwrap();
+    let receipts = client.receipts(&[tx.hash]).await.unwrap();
+    receipts[0].clone().unwrap()
+}
+
+fn with_data(to: Option<Address>, data: &'static [u8]) -> Call {
+    Call {
+        to,
+        value: U256::ZERO,
+        data: Bytes::from_static(data),
+    }
 }
 
 #[tokio::test]
@@ -111,57 +149,44 @@ async fn contracts_are_created_and_reverts_are_seen() {
     let anvil = anvil(Mining::OnRequest).await;
     let client = start(&config(&[&anvil.http_url()]));
     let sender = Account::dev(0);
+    let send = |nonce, call| {
+        sender.sign(&UnsignedTx {
+            gas_limit: 200_000,
+            call,
+            ..transfer(nonce)
+        })
+    };
     // Returns 10 bytes of code: mstore(0, 0) and revert(0, 0).
-    let init = Bytes::from_static(&alloy_primitives::hex!(
-        "69 60006000526000 6000fd 600052 600a 6016 f3"
-    ));
-    let create = UnsignedTx {
-        gas_limit: 200_000,
-        call: Call {
-            to: None,
-            value: U256::ZERO,
-            data: init,
-        },
-        ..transfer(0)
-    };
-    let created = sender.sign(&create);
-    client.broadcast(&[created.raw]).await;
-    anvil.mine(1).await.unwrap();
-    let receipt = client.receipts(&[created.hash]).await.unwrap().remove(0).unwrap();
-    let contract = receipt.contract.unwrap();
-    assert!(receipt.success);
+    let init = &alloy_primitives::hex!("69 60006000526000 6000fd 600052 600a 6016 f3");
+    let created = mined(&client, &anvil, send(0, with_data(None, init))).await;
+    assert!(created.success);
 
-    let reverting = UnsignedTx {
-        call: Call {
-            to: Some(contract),
-            value: U256::ZERO,
-            data: Bytes::new(),
-        },
-        ..transfer(1)
-    };
-    let reverted = sender.sign(&UnsignedTx {
-        gas_limit: 50_000,
-        ..reverting.clone()
-    });
-    client.broadcast(&[reverted.raw]).await;
-    anvil.mine(1).await.unwrap();
-    let receipt = client.receipts(&[reverted.hash]).await.unwrap().remove(0).unwrap();
-    assert!(!receipt.success);
+    let reverting = with_data(created.contract, &[]);
+    let reverted = mined(&client, &anvil, send(1, reverting.clone())).await;
+    assert!(!reverted.success);
 
+    let accepting = Address::repeat_byte(0xac);
+    anvil
+        .set_code(accepting, &Bytes::from_static(&[0]))
+        .await
+        .unwrap();
     let unaffordable = Call {
         value: U256::MAX / U256::from(2),
-        ..transfer(0).call
+        ..with_data(Some(accepting), &[])
     };
-    let estimates = client
-        .estimate(&[
-            (sender.address, transfer(0).call),
-            (sender.address, reverting.call),
-            (sender.address, unaffordable),
-        ])
-        .await;
-    assert_eq!(estimates[0], Estimate::Gas(21_000));
-    assert!(matches!(&estimates[1], Estimate::Reverts { .. }), "{estimates:?}");
-    assert!(matches!(&estimates[2], Estimate::Unknown(_)), "{estimates:?}");
+    let calls = [transfer(0).call, reverting, unaffordable].map(|call| (sender.address, call));
+    let estimates = client.estimate(&calls).await;
+    assert!(
+        matches!(
+            &estimates[..],
+            [
+                Estimate::Gas(21_000),
+                Estimate::Reverts { .. },
+                Estimate::Unknown(_)
+            ]
+        ),
+        "{estimates:?}"
+    );
 }
 
 #[tokio::test]
@@ -178,11 +203,7 @@ async fn the_reason_of_a_revert_is_decoded() {
          6e6f000000000000000000000000000000000000000000000000000000000000"
     );
     anvil.set_code(contract, &Bytes::from(code)).await.unwrap();
-    let call = Call {
-        to: Some(contract),
-        value: U256::ZERO,
-        data: Bytes::new(),
-    };
+    let call = with_data(Some(contract), &[]);
     let estimates = client.estimate(&[(Account::dev(0).address, call)]).await;
     assert!(
         matches!(&estimates[..], [Estimate::Reverts { reason }] if reason.ends_with("no")),
@@ -232,7 +253,10 @@ async fn legacy_transactions_are_mined_too() {
     );
     anvil.mine(1).await.unwrap();
     let receipts = client.receipts(&[tx.hash]).await.unwrap();
-    assert_eq!(receipts[0].as_ref().unwrap().effective_gas_price, 5_000_000_000);
+    assert_eq!(
+        receipts[0].as_ref().unwrap().effective_gas_price,
+        5_000_000_000
+    );
 }
 
 #[tokio::test]
@@ -246,7 +270,11 @@ async fn the_chain_id_is_checked_at_every_endpoint() {
     let client = start(&config(&[&right.http_url(), &wrong.http_url()]));
     assert!(matches!(
         client.check_chain_id(31_337).await,
-        Err(ChainIdError::Mismatch { found: 5, expected: 31_337, .. })
+        Err(ChainIdError::Mismatch {
+            found: 5,
+            expected: 31_337,
+            ..
+        })
     ));
     let client = start(&config(&[down]));
     assert!(matches!(
@@ -263,10 +291,17 @@ async fn a_paused_node_delays_nobody_and_gets_everything_in_order() {
     slow.pause().unwrap();
     for nonces in [0..10, 10..20] {
         let answers = client.broadcast(&sender.transfers(nonces)).await;
-        assert!(answers.iter().all(|said| matches!(said[..], [NodeAnswer::Accepted(_)])));
+        assert!(
+            answers
+                .iter()
+                .all(|said| matches!(said[..], [NodeAnswer::Accepted(_)]))
+        );
     }
     slow.resume().unwrap();
     client.shutdown(Duration::from_secs(20)).await;
     let direct = start(&config(&[&slow.http_url()]));
-    assert_eq!(direct.pending_nonces(&[sender.address]).await.unwrap(), [20]);
+    assert_eq!(
+        direct.pending_nonces(&[sender.address]).await.unwrap(),
+        [20]
+    );
 }

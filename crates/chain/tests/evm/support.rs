@@ -58,7 +58,7 @@ impl Account {
 
     pub(crate) fn sign(&self, tx: &UnsignedTx) -> EncodedTx {
         let hash = signing_hash(tx);
-        let (signature, id) = self.key.sign_prehash_recoverable(hash.as_slice()).unwrap();
+        let (signature, id) = self.key.sign_prehash_recoverable(hash.as_slice());
         let (r, s) = signature.split_bytes();
         encode_signed(
             tx,

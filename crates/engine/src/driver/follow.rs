@@ -8,6 +8,7 @@ use baton_chain::{BlockView, ChainClient, HeadRef};
 use baton_model::{Address, B256};
 use tokio::sync::{broadcast, watch};
 
+use super::run::stopped;
 use crate::Network;
 
 /// Blocks that a lane may be behind before it starts over from what is durable: at least a minute on the fastest chain.
@@ -75,12 +76,12 @@ impl Follower {
             if let Some(head) = head {
                 tokio::select! {
                     () = self.catch_up(&mut window, head) => {}
-                    _ = stop.wait_for(|stop| *stop) => return,
+                    () = stopped(&mut stop) => return,
                 }
             }
             tokio::select! {
                 changed = heads.changed() => if changed.is_err() { return },
-                _ = stop.wait_for(|stop| *stop) => return,
+                () = stopped(&mut stop) => return,
             }
         }
     }

@@ -85,8 +85,14 @@ pub async fn run_lane(context: Arc<LaneContext>, mut stop: watch::Receiver<bool>
 async fn sleep_unless(stop: &mut watch::Receiver<bool>, time: Duration) -> bool {
     tokio::select! {
         () = tokio::time::sleep(time) => false,
-        _ = stop.wait_for(|stop| *stop) => true,
+        () = stopped(stop) => true,
     }
+}
+
+/// Ends when the process stops.
+pub(super) async fn stopped(stop: &mut watch::Receiver<bool>) {
+    // Nobody can stop it any more: the process is ending anyway.
+    let _: Result<(), _> = stop.wait_for(|stop| *stop).await.map(drop);
 }
 
 /// Runs the lane under a baton.
@@ -154,7 +160,7 @@ async fn drive(
         };
         tokio::select! {
             biased;
-            _ = stop.wait_for(|stop| *stop) => return Ended::Stopping,
+            () = stopped(stop) => return Ended::Stopping,
             () = baton.lost() => return Ended::Lost,
             end = commits.next() => match end {
                 CommitEnd::Durable(stage) => session.handle([Input::Committed { stage }]),

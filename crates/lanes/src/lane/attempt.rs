@@ -36,7 +36,6 @@ impl Lane {
             tx,
             signed: None,
             tries: 0,
-            retry_at: None,
             command,
         }
     }
@@ -57,12 +56,18 @@ impl Lane {
         };
         if let Some(signed) = signed {
             signing.signed = Some(signed);
+            if account.unsigned.remove(&nonce) {
+                self.stage.touch_summary();
+            }
             self.promote(address, nonce, now);
             return;
         }
-        signing.retry_at = Some(now.saturating_add(timing.retry_after(signing.tries)));
+        let retry_at = now.saturating_add(timing.retry_after(signing.tries));
         signing.tries = signing.tries.saturating_add(1);
-        if signing.tries == SIGNER_TRIES_SILENT {
+        let told = signing.tries == SIGNER_TRIES_SILENT;
+        account.unsigned.insert(nonce);
+        self.unsigned.insert((retry_at, ticket), (address, nonce));
+        if told {
             self.outputs
                 .push_back(Output::Alarm(Alarm::SignerFailing { account: address }));
             self.stage.touch_summary();
@@ -71,19 +76,20 @@ impl Lane {
 
     /// Asks again for the signatures that failed.
     pub(super) fn retry_signing(&mut self, now: Timestamp) {
-        let mut asks = Vec::new();
-        for account in self.accounts.values_mut() {
-            for slot in account.slots.values_mut() {
-                let Some(signing) = &mut slot.signing else {
-                    continue;
-                };
-                if signing.retry_at.take_if(|at| *at <= now).is_some() {
-                    asks.push((account.address, signing.ticket, signing.tx.clone()));
-                }
-            }
-        }
-        for (account, ticket, tx) in asks {
-            self.tickets.insert(ticket, (account, tx.nonce));
+        while let Some(((at, ticket), _)) = self.unsigned.first_key_value()
+            && *at <= now
+        {
+            let ticket = *ticket;
+            let Some((_, (account, nonce))) = self.unsigned.pop_first() else {
+                return;
+            };
+            let slot = self.account(account).and_then(|a| a.slots.get(&nonce));
+            let signing = slot.and_then(|s| s.signing.as_ref());
+            let Some(signing) = signing.filter(|s| s.ticket == ticket) else {
+                continue;
+            };
+            let tx = signing.tx.clone();
+            self.tickets.insert(ticket, (account, nonce));
             self.outputs.push_back(Output::Sign {
                 ticket,
                 account,
@@ -92,36 +98,58 @@ impl Lane {
         }
     }
 
+    /// Has a no-op signed instead of the payload of a slot of which nothing is durable: the payload is never offered.
+    pub(super) fn cancel_reserved(&mut self, address: Address, nonce: u64) {
+        let Some(account) = self.accounts.get_mut(&address) else {
+            return;
+        };
+        let Some(slot) = account.slots.get_mut(&nonce).filter(|s| s.is_reserved()) else {
+            return;
+        };
+        let payload = slot
+            .signing
+            .take_if(|signing| signing.kind == AttemptKind::Payload);
+        let Some(payload) = payload else { return };
+        account.unsigned.remove(&nonce);
+        self.tickets.remove(&payload.ticket);
+        let tx = UnsignedTx {
+            gas_limit: self.config.noop_gas(),
+            call: Self::noop_call(address),
+            ..payload.tx
+        };
+        let cost = tx.worst_cost();
+        let signing = self.start_signing(address, AttemptKind::Noop, tx, None);
+        if let Some(account) = self.accounts.get_mut(&address) {
+            account.set_cost(nonce, cost);
+            if let Some(slot) = account.slots.get_mut(&nonce) {
+                slot.signing = Some(signing);
+            }
+        }
+    }
+
     /// Puts signed bytes into their slot. A first attempt waits until every slot below has one: what is durable has no
     /// gaps.
     fn promote(&mut self, address: Address, nonce: u64, now: Timestamp) {
-        let reserved = self
-            .accounts
-            .get(&address)
-            .and_then(|a| a.slots.get(&nonce))
-            .map(crate::slot::Slot::is_reserved);
-        if reserved == Some(false) {
+        let Some(account) = self.accounts.get(&address) else {
+            return;
+        };
+        if nonce < account.bound_next {
             self.add_attempt(address, nonce, now);
             self.mend_cancelled(address, nonce);
             return;
         }
-        loop {
-            let Some(account) = self.accounts.get(&address) else {
-                return;
-            };
-            let next = account.durable_next();
-            let ready = account
-                .slots
-                .get(&next)
-                .and_then(|s| s.signing.as_ref())
-                .is_some_and(|s| s.signed.is_some());
-            if !ready {
-                return;
+        while let Some(account) = self.accounts.get_mut(&address) {
+            let next = account.bound_next;
+            let signing = account.slots.get(&next).and_then(|s| s.signing.as_ref());
+            if signing.is_none_or(|s| s.signed.is_none()) {
+                break;
             }
+            account.bound_next = next + 1;
             self.add_attempt(address, next, now);
             self.stage.touch_account(address);
             self.mend_cancelled(address, next);
         }
+        self.finish_survey(address, now);
     }
 
     fn add_attempt(&mut self, address: Address, nonce: u64, now: Timestamp) {
@@ -165,8 +193,10 @@ impl Lane {
         }
         slot.attempts.push(Attempt::new(record, now));
         slot.reoffered = false;
-        account.unacknowledged.insert(nonce);
         let request = slot.request;
+        if !slot.is_decided() {
+            account.unacknowledged.insert(nonce);
+        }
         self.attempts.insert(hash, (address, nonce));
         self.stage.bound(address, nonce, hash);
         self.stage.after(Output::Broadcast(offer));
@@ -184,11 +214,11 @@ impl Lane {
         command: Option<RequestId>,
     ) {
         self.refresh(id, address, nonce);
-        let replaced = self.requests.get_mut(&id).and_then(|r| {
-            r.replacing
-                .take_if(|replacing| Some(replacing.command) == command)
-        });
-        if let Some(replacing) = replaced {
+        let replacing = self.requests.get(&id).and_then(|r| r.replacing.as_ref());
+        if command.is_some()
+            && replacing.map(|r| r.command) == command
+            && let Some(replacing) = self.take_replacing(id)
+        {
             self.respecify(id, replacing.spec);
             self.conclude(id, replacing.command, None);
         }
@@ -223,7 +253,8 @@ impl Lane {
             (false, false, Some(_)) => TxStatus::Submitted,
             (false, false, None) => TxStatus::Sent,
         };
-        let receipt = slot.mined.clone().filter(|_| payload_mined);
+        let mined = slot.mined.as_ref().filter(|_| payload_mined);
+        let receipt = mined.map(|m| m.receipt.clone());
         let hashes = slot.hashes();
         let Some(request) = self.requests.get_mut(&id) else {
             return;

@@ -2,16 +2,16 @@
 
 use baton_model::{Address, Call, RequestId, Timestamp, TxSpec, TxStatus, U256, UnsignedTx};
 
-use super::{Gas, Lane};
+use super::{Estimating, Gas, Lane};
 use crate::account::{Account, Phase};
 use crate::config::LaneConfig;
 use crate::event::{GasEstimate, Output};
 use crate::fees;
 use crate::record::{AttemptKind, CancelReason};
+use crate::slot::Slot;
 
-/// How many requests at the head of the queue are looked at: gas is estimated that far ahead, and so many held requests
-/// may be passed over by ones that can go. Bounds the work of one step.
-const LOOK_AHEAD: usize = 256;
+/// How many requests are tried in one step: bounds its work where many are held.
+const TRIES_MAX: usize = 256;
 
 /// Most slots that wait for signatures at a time: bounds what a slow signer holds up.
 const SIGNING_MAX: usize = 256;
@@ -28,27 +28,23 @@ impl Lane {
         if self.queue.is_empty() || self.config.paused || self.head.is_none() {
             return;
         }
-        let waiting: Vec<RequestId> = self.queue.values().take(LOOK_AHEAD).copied().collect();
-        for id in &waiting {
-            self.ask_gas(*id, now);
-        }
-        if !self
-            .accounts
-            .values()
-            .any(|a| matches!(a.phase, Phase::Ready))
-        {
-            return;
-        }
-        if !self.market_is_fresh() {
-            self.ask_market();
-            return;
-        }
-        for id in waiting {
-            if self.tickets.len() >= SIGNING_MAX {
+        self.ask_gas(now);
+        for _ in 0..TRIES_MAX {
+            let config = &self.config;
+            if self.tickets.len() >= SIGNING_MAX
+                || !self.accounts.values().any(|a| has_room(a, config))
+            {
+                return;
+            }
+            let Some((position, id)) = self.queue.next() else {
+                return;
+            };
+            if !self.market_is_fresh() {
+                self.ask_market();
                 return;
             }
             match self.bind(id, now) {
-                Bound::Yes | Bound::PassOver => {}
+                Bound::Yes | Bound::PassOver => self.queue.pass(position),
                 Bound::Wait => return,
             }
         }
@@ -63,19 +59,24 @@ impl Lane {
         }
     }
 
-    fn ask_gas(&mut self, id: RequestId, now: Timestamp) {
+    fn ask_gas(&mut self, now: Timestamp) {
         let Some(from) = self.accounts.keys().next().copied() else {
             return;
         };
-        let Some(request) = self.requests.get_mut(&id) else {
-            return;
-        };
-        if let Gas::Unknown { from: due, tries } = request.gas
-            && due <= now
-        {
-            request.gas = Gas::Asked { tries };
-            let call = request.record.spec.call.clone();
-            self.outputs.push_back(Output::Estimate { id, from, call });
+        while let Some(id) = self.queue.next_unestimated(now) {
+            let Some(request) = self.requests.get_mut(&id) else {
+                continue;
+            };
+            // An answer to an older question is still to come; then this is asked.
+            if request.estimating.is_some() {
+                continue;
+            }
+            if let Gas::Unknown { tries, .. } = request.gas {
+                request.gas = Gas::Asked { tries };
+                request.estimating = Some(Estimating::Request);
+                let call = request.record.spec.call.clone();
+                self.outputs.push_back(Output::Estimate { id, from, call });
+            }
         }
     }
 
@@ -85,35 +86,74 @@ impl Lane {
         estimate: GasEstimate,
         now: Timestamp,
     ) {
+        let Some(request) = self.requests.get_mut(&id) else {
+            return;
+        };
+        match request.estimating.take() {
+            None => {}
+            Some(Estimating::Nothing) => {
+                if let (None, Gas::Unknown { from, .. }) = (request.slot, request.gas) {
+                    self.queue.estimate(request.position, from);
+                }
+                self.mend_replacing(id, now);
+            }
+            Some(Estimating::Request) => self.take_estimate(id, estimate, now),
+            Some(Estimating::Replacement) => self.take_replacement_estimate(id, estimate, now),
+        }
+    }
+
+    fn take_estimate(&mut self, id: RequestId, estimate: GasEstimate, now: Timestamp) {
         let timing = self.config.timing;
         let Some(request) = self.requests.get_mut(&id) else {
             return;
         };
-        let gas = match &mut request.replacing {
-            Some(replacing) => &mut replacing.gas,
-            None => &mut request.gas,
+        let (position, slot) = (request.position, request.slot);
+        let Gas::Asked { tries } = request.gas else {
+            return;
         };
-        let Gas::Asked { tries } = *gas else { return };
         match estimate {
-            GasEstimate::Gas(needed) => {
-                *gas = Gas::Known(needed.saturating_add(needed / 100 * GAS_MARGIN_PERCENT));
+            GasEstimate::Gas(needed) => request.gas = Gas::with_margin(needed),
+            GasEstimate::Reverts(reason) if slot.is_none() => {
+                let reason = Some(format!("execution reverted in gas estimation: {reason}"));
+                self.finish(id, TxStatus::Failed, reason, now);
+                return;
             }
+            // With a slot, an adopted transaction stands for the request, and may be why the call reverts now.
+            GasEstimate::Unknown | GasEstimate::Reverts(_) => {
+                request.gas = Gas::Unknown {
+                    from: now.saturating_add(timing.retry_after(tries)),
+                    tries: tries.saturating_add(1),
+                };
+            }
+        }
+        if slot.is_none() {
+            if let Gas::Unknown { from, .. } = request.gas {
+                self.queue.estimate(position, from);
+            }
+            self.queue.look_again(position);
+        }
+    }
+
+    fn take_replacement_estimate(&mut self, id: RequestId, estimate: GasEstimate, now: Timestamp) {
+        let timing = self.config.timing;
+        let request = self.requests.get_mut(&id);
+        let Some(replacing) = request.and_then(|r| r.replacing.as_mut()) else {
+            return;
+        };
+        let Gas::Asked { tries } = replacing.gas else {
+            return;
+        };
+        match estimate {
+            GasEstimate::Gas(needed) => replacing.gas = Gas::with_margin(needed),
             GasEstimate::Unknown => {
-                let from = now.saturating_add(timing.retry_after(tries));
-                *gas = Gas::Unknown {
-                    from,
+                replacing.gas = Gas::Unknown {
+                    from: now.saturating_add(timing.retry_after(tries)),
                     tries: tries.saturating_add(1),
                 };
             }
             GasEstimate::Reverts(reason) => {
-                if let Some(replacing) = request.replacing.take() {
-                    let refused = Some(format!("the replacement would revert: {reason}"));
-                    self.conclude(id, replacing.command, refused);
-                } else if request.slot.is_none() {
-                    let reason = Some(format!("execution reverted in gas estimation: {reason}"));
-                    self.finish(id, TxStatus::Failed, reason, now);
-                }
-                return;
+                let reason = format!("the replacement would revert: {reason}");
+                self.refuse_replacement(id, &reason);
             }
         }
         self.mend_replacing(id, now);
@@ -125,8 +165,12 @@ impl Lane {
         else {
             return Bound::PassOver;
         };
-        let Gas::Known(gas_limit) = request.gas else {
-            return Bound::Wait;
+        let gas_limit = match request.gas {
+            Gas::Known(gas_limit) => gas_limit,
+            // Answers take about as long for all: the order of acceptance is kept.
+            Gas::Asked { tries: 0 } | Gas::Unknown { tries: 0, .. } => return Bound::Wait,
+            // A call that no node can estimate does not keep others waiting.
+            Gas::Asked { .. } | Gas::Unknown { .. } => return Bound::PassOver,
         };
         let spec = &request.record.spec;
         if gas_limit > head.gas_limit {
@@ -221,19 +265,20 @@ impl Lane {
             return;
         };
         let nonce = account.next_nonce;
-        let slot = crate::slot::Slot::reserved(request, signing, now);
-        account.next_nonce = nonce.saturating_add(1);
-        account.reserved = account.reserved.saturating_add(slot.cost);
         account.last_used = now;
-        account.slots.insert(nonce, slot);
+        account.push_slot(Slot::reserved(request, signing, now));
         if let Some(request) = request.and_then(|id| self.requests.get_mut(&id)) {
             request.slot = Some((address, nonce));
-            self.queue.remove(&request.position);
+            self.queue.remove(request.position);
         }
     }
 
     /// Takes a request off a slot that will never execute it, back to its place in the queue.
     pub(super) fn requeue(&mut self, id: RequestId, now: Timestamp) {
+        if let Some(replacing) = self.take_replacing(id) {
+            let refused = Some("the transaction moved to another nonce; try again".to_owned());
+            self.conclude(id, replacing.command, refused);
+        }
         let Some(request) = self.requests.get_mut(&id) else {
             return;
         };
@@ -242,15 +287,9 @@ impl Lane {
         request.record.receipt = None;
         request.record.mined_at = None;
         let position = request.position;
-        if let Some(replacing) = request.replacing.take() {
-            let refused = Some("the transaction moved to another nonce; try again".to_owned());
-            self.conclude(id, replacing.command, refused);
-        }
         self.queue.insert(position, id);
-        if let Some(request) = self.requests.get_mut(&id)
-            && matches!(request.gas, Gas::Asked { .. })
-        {
-            request.gas = Gas::of(&request.record.spec, now);
+        if matches!(request.gas, Gas::Unknown { .. }) {
+            self.queue.estimate(position, now);
         }
         self.set_status(id, TxStatus::Pending);
     }
@@ -274,7 +313,7 @@ impl Lane {
                 .accounts
                 .get(&account)
                 .and_then(|a| a.slots.get(&nonce))
-                .is_none_or(crate::slot::Slot::is_decided);
+                .is_none_or(Slot::is_decided);
             // A decided slot may come back by a reorganisation: look again at every tick until it is final.
             if !decided {
                 self.expiries.remove(&(at, id));
@@ -296,6 +335,13 @@ impl Lane {
     /// What a request asks for now.
     pub(super) fn spec(&self, id: RequestId) -> Option<&TxSpec> {
         self.requests.get(&id).map(|r| &r.record.spec)
+    }
+}
+
+impl Gas {
+    /// An estimate, and some more.
+    const fn with_margin(needed: u64) -> Self {
+        Self::Known(needed.saturating_add(needed / 100 * GAS_MARGIN_PERCENT))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use baton_model::{Fees, Pricing, RequestId, Timestamp, TxSpec, TxStatus};
 
-use super::{Gas, Lane, Replacing, Request};
+use super::{Estimating, Gas, Lane, Replacing, Request};
 use crate::event::Command;
 use crate::fees;
 use crate::record::{CancelReason, CommandOutcome, RequestRecord, key};
@@ -41,6 +41,9 @@ impl Lane {
         let id = record.id;
         let gas = Gas::of(&record.spec, now);
         self.queue.insert(position, id);
+        if let Gas::Unknown { from, .. } = gas {
+            self.queue.estimate(position, from);
+        }
         self.expiries.insert((record.spec.valid_until, id));
         self.requests.insert(
             id,
@@ -50,6 +53,7 @@ impl Lane {
                 slot: None,
                 gas,
                 replacing: None,
+                estimating: None,
             },
         );
     }
@@ -72,29 +76,31 @@ impl Lane {
         let Some(request) = self.requests.get_mut(&id) else {
             return Err("the transaction has already ended".to_owned());
         };
-        request.record.is_canceled |= reason == CancelReason::Canceled;
-        let Some((account, nonce)) = request.slot else {
+        let by_caller = reason == CancelReason::Canceled;
+        let Some((address, nonce)) = request.slot else {
+            request.record.is_canceled |= by_caller;
             let (status, why) = Self::cancelled_end(reason);
             self.finish(id, status, why, now);
             return Ok(());
         };
-        self.stage.touch_request(id);
-        let Some(slot) = self.account(account).and_then(|a| a.slots.get_mut(&nonce)) else {
+        let account = self.accounts.get_mut(&address);
+        let Some((account, slot)) = account.and_then(|a| {
+            let slot = a.slots.get_mut(&nonce)?;
+            Some((&mut a.cancelling, slot))
+        }) else {
             return Err("the transaction has no slot".to_owned());
         };
         if slot.mined.is_some() {
-            let request = self.requests.get_mut(&id);
-            if let Some(request) = request {
-                request.record.is_canceled = false;
-            }
             return Err("the transaction is already mined".to_owned());
         }
+        request.record.is_canceled |= by_caller;
+        self.stage.touch_request(id);
         if slot.cancelling.is_none() {
             slot.cancelling = Some(reason);
-            if !slot.is_reserved() {
-                self.stage.touch_slot(account, nonce);
-            }
-            self.mend_cancelled(account, nonce);
+            account.insert(nonce);
+            self.stage.touch_slot(address, nonce);
+            self.cancel_reserved(address, nonce);
+            self.mend_cancelled(address, nonce);
         }
         Ok(())
     }
@@ -113,10 +119,14 @@ impl Lane {
             return Err("the transaction is being cancelled".to_owned());
         }
         let Some((account, nonce)) = request.slot else {
-            self.respecify(id, spec.clone());
-            if let Some(request) = self.requests.get_mut(&id) {
-                request.gas = Gas::of(&spec, now);
+            request.gas = Gas::of(&spec, now);
+            request.estimating = request.estimating.map(|_| Estimating::Nothing);
+            let position = request.position;
+            if let Gas::Unknown { from, .. } = request.gas {
+                self.queue.estimate(position, from);
             }
+            self.queue.look_again(position);
+            self.respecify(id, spec);
             self.conclude(id, command, None);
             return Ok(());
         };
@@ -133,10 +143,31 @@ impl Lane {
         if let Some(old) = slot.last_fees() {
             check_bid(old, spec.pricing)?;
         }
-        let gas = Gas::of(&spec, now);
-        request.replacing = Some(Replacing { command, spec, gas });
+        self.start_replacing(id, Replacing::new(command, spec, now));
+        self.stage.touch_slot(account, nonce);
         self.mend_replacing(id, now);
         Ok(())
+    }
+
+    pub(super) fn start_replacing(&mut self, id: RequestId, replacing: Replacing) {
+        if let Some(request) = self.requests.get_mut(&id) {
+            request.replacing = Some(replacing);
+            self.replacing.insert(id);
+        }
+    }
+
+    /// Ends a replacement, whatever became of it.
+    pub(super) fn take_replacing(&mut self, id: RequestId) -> Option<Replacing> {
+        let request = self.requests.get_mut(&id)?;
+        let replacing = request.replacing.take()?;
+        if request.estimating == Some(Estimating::Replacement) {
+            request.estimating = Some(Estimating::Nothing);
+        }
+        self.replacing.remove(&id);
+        if let Some((account, nonce)) = request.slot {
+            self.stage.touch_slot(account, nonce);
+        }
+        Some(replacing)
     }
 
     /// Gives a request another content.
@@ -151,15 +182,10 @@ impl Lane {
     }
 }
 
-impl Gas {
-    pub(super) fn of(spec: &TxSpec, now: Timestamp) -> Self {
-        spec.gas_limit.map_or(
-            Self::Unknown {
-                from: now,
-                tries: 0,
-            },
-            Self::Known,
-        )
+impl Replacing {
+    pub(super) fn new(command: RequestId, spec: TxSpec, now: Timestamp) -> Self {
+        let gas = Gas::of(&spec, now);
+        Self { command, spec, gas }
     }
 }
 

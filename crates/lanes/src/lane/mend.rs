@@ -3,7 +3,7 @@
 use baton_model::{Address, Fees, Mempool, Pricing, RequestId, Speed, Timestamp, UnsignedTx};
 
 use super::attempt::ATTEMPTS_MAX;
-use super::{Gas, Lane};
+use super::{Estimating, Gas, Lane};
 use crate::account::Phase;
 use crate::event::Output;
 use crate::fees;
@@ -31,12 +31,7 @@ impl Lane {
                 self.mend_all_cancelled(address);
             }
         }
-        let replacing: Vec<RequestId> = self
-            .requests
-            .iter()
-            .filter(|(_, r)| r.replacing.is_some())
-            .map(|(id, _)| *id)
-            .collect();
+        let replacing: Vec<RequestId> = self.replacing.iter().copied().collect();
         for id in replacing {
             self.mend_replacing(id, now);
         }
@@ -48,10 +43,6 @@ impl Lane {
         let Some(account) = self.accounts.get_mut(&address) else {
             return;
         };
-        let slots = &account.slots;
-        account
-            .unacknowledged
-            .retain(|n| slots.get(n).is_some_and(|s| !s.is_decided()));
         let due: Vec<_> = account
             .unacknowledged
             .iter()
@@ -93,7 +84,7 @@ impl Lane {
         if old && slot.reoffered {
             if !self.market_is_current() {
                 self.ask_market();
-            } else if self.is_outpriced(address, nonce) {
+            } else if self.is_outpriced(address, nonce) || !self.has_bytes(address, nonce) {
                 self.bump(address, nonce);
             }
         }
@@ -130,6 +121,11 @@ impl Lane {
         let Some(account) = self.accounts.get(&address) else {
             return;
         };
+        // The answers for all slots above say the same: one walk over those below is enough for them.
+        let lowest = account.lowest_open().and_then(|(_, s)| s.attempts.last());
+        if lowest.is_none_or(|attempt| now.since(attempt.last_offer) < pause) {
+            return;
+        }
         let due: Vec<_> = account
             .slots
             .range(account.chain_nonce..nonce)
@@ -149,6 +145,14 @@ impl Lane {
             (Some(market), Some(head)) => market.block >= head.number,
             (None, _) | (_, None) => false,
         }
+    }
+
+    /// Whether the latest attempt can be offered again; an adopted one whose node did not show its bytes cannot.
+    fn has_bytes(&self, address: Address, nonce: u64) -> bool {
+        let slot = self.accounts.get(&address);
+        let slot = slot.and_then(|a| a.slots.get(&nonce));
+        let latest = slot.and_then(|s| s.attempts.last());
+        latest.is_none_or(|a| !a.record.raw.is_empty())
     }
 
     fn is_outpriced(&self, address: Address, nonce: u64) -> bool {
@@ -199,7 +203,7 @@ impl Lane {
     }
 
     /// The price was below what a node takes: bid more, if that is what is wrong.
-    pub(super) fn mend_price(&mut self, address: Address, nonce: u64) {
+    pub(super) fn mend_price(&mut self, address: Address, nonce: u64, now: Timestamp) {
         let lowest = self
             .accounts
             .get(&address)
@@ -208,6 +212,22 @@ impl Lane {
         if !self.market_is_current() {
             self.ask_market();
         } else if lowest == Some(nonce) {
+            self.bump_in_turn(address, nonce, now);
+        }
+    }
+
+    /// Bids higher at a node's word, but not faster than the retry pauses allow: fifty answers in a second are no reason
+    /// to pay a hundred times as much.
+    pub(super) fn bump_in_turn(&mut self, address: Address, nonce: u64, now: Timestamp) {
+        let slot = self.accounts.get(&address);
+        let Some(slot) = slot.and_then(|a| a.slots.get(&nonce)) else {
+            return;
+        };
+        let Some(latest) = slot.attempts.last() else {
+            return;
+        };
+        let bids = u32::try_from(slot.attempts.len() - 1).unwrap_or(u32::MAX);
+        if now.since(latest.record.created_at) >= self.config.timing.retry_after(bids) {
             self.bump(address, nonce);
         }
     }
@@ -291,11 +311,9 @@ impl Lane {
         let Some(account) = self.accounts.get_mut(&address) else {
             return false;
         };
+        account.set_cost(nonce, cost);
         if let Some(slot) = account.slots.get_mut(&nonce) {
-            let more = cost.saturating_sub(slot.cost);
-            slot.cost = cost;
             slot.signing = Some(signing);
-            account.reserved = account.reserved.saturating_add(more);
         }
         true
     }
@@ -304,12 +322,7 @@ impl Lane {
         let Some(account) = self.accounts.get(&address) else {
             return;
         };
-        let cancelled: Vec<u64> = account
-            .slots
-            .range(account.chain_nonce..)
-            .filter(|(_, slot)| slot.cancelling.is_some())
-            .map(|(nonce, _)| *nonce)
-            .collect();
+        let cancelled: Vec<u64> = account.cancelling.iter().copied().collect();
         for nonce in cancelled {
             self.mend_cancelled(address, nonce);
         }
@@ -366,6 +379,9 @@ impl Lane {
             return;
         };
         let (command, spec) = (replacing.command, replacing.spec.clone());
+        if self.head.is_some_and(|head| gas_limit > head.gas_limit) {
+            return self.refuse_replacement(id, "the gas limit exceeds the block gas limit");
+        }
         let slot = self
             .accounts
             .get(&address)
@@ -403,8 +419,9 @@ impl Lane {
         let replacing = request.replacing.as_mut()?;
         match replacing.gas {
             Gas::Known(gas) => Some(gas),
-            Gas::Unknown { from: due, tries } if due <= now => {
+            Gas::Unknown { from: due, tries } if due <= now && request.estimating.is_none() => {
                 replacing.gas = Gas::Asked { tries };
+                request.estimating = Some(Estimating::Replacement);
                 let call = replacing.spec.call.clone();
                 self.outputs.push_back(Output::Estimate { id, from, call });
                 None
@@ -440,9 +457,8 @@ impl Lane {
         })
     }
 
-    fn refuse_replacement(&mut self, id: RequestId, reason: &str) {
-        let replacing = self.requests.get_mut(&id).and_then(|r| r.replacing.take());
-        if let Some(replacing) = replacing {
+    pub(super) fn refuse_replacement(&mut self, id: RequestId, reason: &str) {
+        if let Some(replacing) = self.take_replacing(id) {
             self.conclude(id, replacing.command, Some(reason.to_owned()));
         }
     }

@@ -35,16 +35,24 @@ enum Outcome {
 }
 
 impl Lane {
-    pub(super) fn note_offer(&mut self, account: Address, nonce: u64, hash: B256, now: Timestamp) {
+    /// Notes that an attempt goes out; false when there is no such attempt any more.
+    pub(super) fn note_offer(
+        &mut self,
+        account: Address,
+        nonce: u64,
+        hash: B256,
+        now: Timestamp,
+    ) -> bool {
         let slot = self.account(account).and_then(|a| a.slots.get_mut(&nonce));
-        if let Some(slot) = slot {
-            slot.watched_since = now;
-            if let Some(attempt) = slot.attempt_mut(hash) {
-                attempt.offered = true;
-                attempt.waiting = true;
-                attempt.last_offer = now;
-            }
-        }
+        let Some(slot) = slot else { return false };
+        slot.watched_since = now;
+        let Some(attempt) = slot.attempt_mut(hash) else {
+            return false;
+        };
+        attempt.offered = true;
+        attempt.waiting = true;
+        attempt.last_offer = now;
+        true
     }
 
     /// Offers an attempt again, if its bytes are durable and known and no answer is outstanding.
@@ -100,10 +108,12 @@ impl Lane {
             return;
         }
         attempt.tries = attempt.tries.saturating_add(1);
-        if latest {
+        if latest && !slot.is_decided() {
             account.unacknowledged.insert(nonce);
         }
-        if !slot.is_decided() {
+        let price = matches!(outcome, Outcome::TooCheap | Outcome::Incumbent);
+        // What a node says of a bid that was raised since is no news.
+        if !slot.is_decided() && (latest || !price) {
             self.act_on(outcome, address, nonce, hash, answers, now);
         }
     }
@@ -133,8 +143,8 @@ impl Lane {
     ) {
         match outcome {
             Outcome::NonceUsed => self.look_up(address, nonce),
-            Outcome::Incumbent => self.meet_incumbent(address, nonce, hash),
-            Outcome::TooCheap => self.mend_price(address, nonce),
+            Outcome::Incumbent => self.meet_incumbent(address, nonce, now),
+            Outcome::TooCheap => self.mend_price(address, nonce, now),
             Outcome::NoFunds => self.note_low_balance(address),
             Outcome::PoolFull => self.lower_cap(address),
             Outcome::OneInFlight => {
@@ -162,9 +172,12 @@ impl Lane {
 
     /// Starts to look for the receipts of a slot's attempts.
     pub(super) fn look_up(&mut self, account: Address, nonce: u64) {
+        let Some(asked) = self.asked_now() else {
+            return;
+        };
         let slot = self.account(account).and_then(|a| a.slots.get_mut(&nonce));
-        if let Some(slot) = slot.filter(|s| !s.looking && !s.is_reserved()) {
-            slot.looking = true;
+        if let Some(slot) = slot.filter(|s| s.looking.is_none() && !s.is_reserved()) {
+            slot.looking = Some(asked);
             let hashes = slot.hashes();
             self.outputs.push_back(Output::Lookup {
                 account,
@@ -176,18 +189,14 @@ impl Lane {
 
     /// A node holds another transaction with this nonce and a bid near ours. If it is an attempt of ours that this node
     /// keeps, bidding higher than all of them gets past it; if not, the key is shared.
-    fn meet_incumbent(&mut self, account: Address, nonce: u64, hash: B256) {
-        let Some(slot) = self.account(account).and_then(|a| a.slots.get(&nonce)) else {
-            return;
-        };
-        if slot.attempts.last().is_none_or(|a| a.record.hash != hash) {
-            return;
-        }
-        if slot.attempts.len() == 1 {
+    fn meet_incumbent(&mut self, account: Address, nonce: u64, now: Timestamp) {
+        let slot = self.account(account).and_then(|a| a.slots.get_mut(&nonce));
+        let Some(slot) = slot else { return };
+        if slot.attempts.len() == 1 && !std::mem::replace(&mut slot.foreign_told, true) {
             self.outputs
                 .push_back(Output::Alarm(Alarm::ForeignNonce { account, nonce }));
         }
-        self.bump(account, nonce);
+        self.bump_in_turn(account, nonce, now);
     }
 
     /// Uses the nonce up with a no-op, because no node will ever take this payload.
@@ -210,6 +219,9 @@ impl Lane {
                 "refused by the node: {text}"
             )));
             self.stage.touch_slot(account, nonce);
+            if let Some(account) = self.account(account) {
+                account.cancelling.insert(nonce);
+            }
             self.mend_cancelled(account, nonce);
         }
     }
@@ -226,7 +238,7 @@ impl Lane {
         let Some(account) = self.account(address) else {
             return;
         };
-        if !account.low_balance && matches!(account.phase, Phase::Ready) {
+        if !account.low_balance && !matches!(account.phase, Phase::Stopped(_)) {
             account.low_balance = true;
             self.outputs
                 .push_back(Output::Alarm(Alarm::LowBalance { account: address }));

@@ -7,9 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use baton_model::{Address, B256, RequestId, Timestamp, TxStatus};
 
-use super::{Lane, Request};
+use super::{Lane, Replacing, Request};
 use crate::event::Output;
-use crate::record::{self, CancelReason, RequestRecord, key};
+use crate::record::{self, CancelReason, ReplaceRecord, RequestRecord, key};
 
 /// Writes to be applied to the lane's table, atomically and under its fence.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -147,7 +147,12 @@ impl Lane {
                 .and_then(|a| a.slots.get(&nonce));
             let key = key::slot(account, nonce);
             match slot.filter(|s| !s.is_reserved()) {
-                Some(slot) => self.stage.put(key, record::encode(&slot.record())),
+                Some(slot) => {
+                    let request = slot.request.and_then(|id| self.requests.get(&id));
+                    let replacing = request.and_then(|r| r.replacing.as_ref());
+                    let record = slot.record(replacing.map(Replacing::record));
+                    self.stage.put(key, record::encode(&record));
+                }
                 None => self.stage.delete(key),
             }
         }
@@ -180,8 +185,11 @@ impl Lane {
             }
         }
         for output in flying.after {
-            if let Output::Broadcast(offer) = &output {
-                self.note_offer(offer.account, offer.nonce, offer.hash, now);
+            // A slot that ended before its bytes were written has none to offer.
+            if let Output::Broadcast(offer) = &output
+                && !self.note_offer(offer.account, offer.nonce, offer.hash, now)
+            {
+                continue;
             }
             self.outputs.push_back(output);
         }
@@ -214,6 +222,10 @@ impl Lane {
         now: Timestamp,
     ) {
         debug_assert!(status.is_final(), "a request ends with a final status");
+        if let Some(replacing) = self.take_replacing(id) {
+            let refused = Some("the transaction has already ended".to_owned());
+            self.conclude(id, replacing.command, refused);
+        }
         self.set_status(id, status);
         let Some(request) = self.requests.remove(&id) else {
             return;
@@ -230,7 +242,7 @@ impl Lane {
         if status == TxStatus::Confirmed {
             self.summary.last_confirmed_at = Some(now);
         }
-        self.queue.remove(&position);
+        self.queue.remove(position);
         self.expiries.remove(&(record.spec.valid_until, id));
         self.stage.put(key::request(id), record::encode(&record));
         self.stage.delete(key::open(position));
@@ -273,6 +285,15 @@ impl Lane {
                 Some("valid_until passed before it was mined".to_owned()),
             ),
             CancelReason::Refused(text) => (TxStatus::Failed, Some(text)),
+        }
+    }
+}
+
+impl Replacing {
+    fn record(&self) -> ReplaceRecord {
+        ReplaceRecord {
+            command: self.command,
+            spec: self.spec.clone(),
         }
     }
 }

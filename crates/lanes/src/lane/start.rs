@@ -2,18 +2,20 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
-use baton_model::{Address, Bytes, RequestId, Speed, Timestamp, UnsignedTx};
+use baton_model::{Address, RequestId, Speed, Timestamp, TxStatus, UnsignedTx};
 
+use super::queue::Queue;
 use super::stage::Stage;
-use super::{Head, Lane};
+use super::{Head, Lane, Replacing, Request};
 use crate::account::{Account, Phase, Reconciliation};
 use crate::config::LaneConfig;
 use crate::event::{Alarm, Observation, Output, Survey, SurveyedAccount};
 use crate::fees;
 use crate::record::{
-    AccountRecord, AttemptKind, AttemptRecord, RequestRecord, SlotRecord, SummaryRecord,
+    AccountRecord, AttemptKind, CancelReason, ReplaceRecord, RequestRecord, SlotRecord,
+    SummaryRecord,
 };
-use crate::slot::{Attempt, Slot};
+use crate::slot::Slot;
 
 /// Most unknown nonces that are looked at one by one before an account is stopped: more than a node's pool keeps of one
 /// account says that this is not a matter of a lost second.
@@ -86,12 +88,15 @@ impl Lane {
             config,
             accounts,
             requests: BTreeMap::new(),
-            queue: BTreeMap::new(),
+            queue: Queue::default(),
+            replacing: BTreeSet::new(),
             expiries: BTreeSet::new(),
             attempts: HashMap::new(),
             tickets: BTreeMap::new(),
             next_ticket: 0,
+            unsigned: BTreeMap::new(),
             head: None,
+            rollbacks: 0,
             market: None,
             market_asked: false,
             surveyed: false,
@@ -106,14 +111,28 @@ impl Lane {
             lane.restore_slot(address, nonce, record, now)?;
         }
         lane.check_restored()?;
+        lane.end_cancelled(now);
         Ok(lane)
+    }
+
+    /// Ends what was cancelled while its first bytes were being signed: there is no trace of a slot, so none was offered.
+    fn end_cancelled(&mut self, now: Timestamp) {
+        let requests = self.queue.ids().filter_map(|id| self.requests.get(&id));
+        let cancelled: Vec<RequestId> = requests
+            .filter(|request| request.record.is_canceled)
+            .map(|request| request.record.id)
+            .collect();
+        for id in cancelled {
+            let (status, reason) = Self::cancelled_end(CancelReason::Canceled);
+            self.finish(id, status, reason, now);
+        }
     }
 
     fn restore_slot(
         &mut self,
         account: Address,
         nonce: u64,
-        record: SlotRecord,
+        mut record: SlotRecord,
         now: Timestamp,
     ) -> Result<(), RestoreError> {
         if record.attempts.is_empty() {
@@ -133,7 +152,10 @@ impl Lane {
                 });
             };
             request.slot = Some((account, nonce));
-            self.queue.remove(&request.position);
+            self.queue.remove(request.position);
+            if let Some(ReplaceRecord { command, spec }) = record.replacing.take() {
+                self.start_replacing(id, Replacing::new(command, spec, now));
+            }
         }
         for attempt in &record.attempts {
             self.attempts.insert(attempt.hash, (account, nonce));
@@ -141,8 +163,7 @@ impl Lane {
         let Some(state) = self.accounts.get_mut(&account) else {
             return Err(RestoreError::AccountMissing { account, nonce });
         };
-        state.slots.insert(nonce, Slot::restored(record, now));
-        state.unacknowledged.insert(nonce);
+        state.insert_slot(nonce, Slot::restored(record, now));
         Ok(())
     }
 
@@ -180,13 +201,21 @@ impl Lane {
             return;
         }
         self.surveyed = true;
-        if self.head.is_none() {
+        // Blocks that came in since the question was asked know more.
+        let newer = self.head.is_some_and(|head| head.number > survey.block);
+        if !newer {
             self.head = Some(Head {
                 number: survey.block,
                 gas_limit: survey.gas_limit,
             });
         }
         for view in &survey.accounts {
+            if let Some(account) = self.accounts.get_mut(&view.address)
+                && !newer
+            {
+                account.set_chain_nonce(view.nonce);
+                account.balance = view.balance;
+            }
             self.survey_account(*view, now);
         }
     }
@@ -195,20 +224,15 @@ impl Lane {
         let Some(account) = self.accounts.get_mut(&view.address) else {
             return;
         };
-        account.chain_nonce = view.nonce;
-        account.balance = view.balance;
+        let (chain, settled) = (account.chain_nonce, account.settled);
         if !account.known {
             account.known = true;
-            account.next_nonce = view.nonce;
-            account.settled = view.nonce;
+            account.start_at(chain);
             self.stage.touch_account(view.address);
-        }
-        account.recount();
-        if view.nonce < account.settled {
-            let settled = account.settled;
+        } else if chain < settled {
             let alarm = Alarm::ChainBehind {
                 account: view.address,
-                chain: view.nonce,
+                chain,
                 settled,
             };
             self.stop(view.address, alarm);
@@ -216,21 +240,33 @@ impl Lane {
         }
         let lookups: BTreeSet<u64> = account
             .slots
-            .range(..view.nonce)
+            .range(..chain)
             .map(|(nonce, _)| *nonce)
             .collect();
-        let ahead_to = view.pending.unwrap_or(view.nonce).max(view.nonce);
+        let undecided: Vec<u64> = account.slots.range(chain..).map(|(n, _)| *n).collect();
         let reconciliation = Reconciliation {
             lookups: lookups.clone(),
-            ahead_to,
-            observed: BTreeMap::new(),
+            ahead_to: view.pending.unwrap_or(chain),
+            ..Reconciliation::default()
         };
         account.phase = Phase::Surveying(reconciliation);
+        for nonce in undecided {
+            self.show_taken_back(view.address, nonce);
+        }
         for nonce in lookups {
             self.look_up(view.address, nonce);
         }
-        self.observe_ahead(view.address);
         self.finish_survey(view.address, now);
+    }
+
+    /// Shows a request whose transaction was mined when the lane was left, and is not any more.
+    fn show_taken_back(&mut self, address: Address, nonce: u64) {
+        let slot = self.account(address).and_then(|a| a.slots.get(&nonce));
+        let request = slot.and_then(|slot| slot.request);
+        let request = request.and_then(|id| self.requests.get(&id));
+        if request.is_some_and(|request| request.record.status == TxStatus::Mined) {
+            self.show_undecided(address, nonce);
+        }
     }
 
     /// Stops an account whose nonces run ahead of what this lane gave out, to find out why.
@@ -241,59 +277,25 @@ impl Lane {
         if !matches!(account.phase, Phase::Ready) {
             return;
         }
-        let next = account.durable_next();
-        let reserved = account.slots.split_off(&next);
-        account.next_nonce = next;
-        let reconciliation = Reconciliation {
+        let reserved = account.remove_reserved();
+        account.phase = Phase::Surveying(Reconciliation {
             ahead_to,
             ..Reconciliation::default()
-        };
-        account.phase = Phase::Surveying(reconciliation);
-        account.recount();
-        for slot in reserved.into_values() {
+        });
+        for slot in reserved {
             if let Some(signing) = &slot.signing {
                 self.tickets.remove(&signing.ticket);
             }
-            if let Some(id) = slot.request {
-                self.requeue(id, now);
-            }
-        }
-        self.observe_ahead(address);
-    }
-
-    fn observe_ahead(&mut self, address: Address) {
-        let Some(account) = self.accounts.get(&address) else {
-            return;
-        };
-        let Phase::Surveying(reconciliation) = &account.phase else {
-            return;
-        };
-        for nonce in account.next_nonce..observe_to(account.next_nonce, reconciliation) {
-            self.outputs.push_back(Output::Observe {
-                account: address,
-                nonce,
-            });
-        }
-    }
-
-    pub(super) fn handle_observed(
-        &mut self,
-        address: Address,
-        nonce: u64,
-        transaction: Option<Observation>,
-        now: Timestamp,
-    ) {
-        let Some(account) = self.accounts.get_mut(&address) else {
-            return;
-        };
-        if let Phase::Surveying(reconciliation) = &mut account.phase {
-            reconciliation.observed.insert(nonce, transaction);
+            self.release_request(slot, now);
         }
         self.finish_survey(address, now);
     }
 
     /// Lets an account work once everything that was asked is answered.
     pub(super) fn finish_survey(&mut self, address: Address, now: Timestamp) {
+        if !self.surveyed {
+            return;
+        }
         loop {
             let Some(account) = self.accounts.get(&address) else {
                 return;
@@ -301,23 +303,20 @@ impl Lane {
             let Phase::Surveying(reconciliation) = &account.phase else {
                 return;
             };
-            let (next, ahead_to) = (account.next_nonce, reconciliation.ahead_to);
             if !reconciliation.lookups.is_empty() {
                 return;
             }
-            if next >= ahead_to {
+            let next = account.next_nonce;
+            if next >= reconciliation.ahead_to.max(account.chain_nonce) {
                 break;
             }
             let Some(found) = reconciliation.observed.get(&next).cloned() else {
-                let beyond = next >= observe_to(account.settled.max(next), reconciliation);
-                debug_assert!(!beyond, "every nonce up to the bound is asked for");
+                self.observe_ahead(address);
                 return;
             };
-            let many = ahead_to - next > OBSERVE_MAX;
-            if !self.take_over(address, next, found, many, now) {
+            if !self.take_over(address, next, found, now) {
                 return;
             }
-            self.observe_more(address);
         }
         if let Some(account) = self.account(address) {
             account.phase = Phase::Ready;
@@ -327,21 +326,24 @@ impl Lane {
         self.offer_unacknowledged(address, now);
     }
 
-    /// Asks for the nonce that came within the bound as the one before it was dealt with.
-    fn observe_more(&mut self, address: Address) {
-        let Some(account) = self.accounts.get(&address) else {
+    /// Asks what stands at the next unknown nonces, for each once.
+    fn observe_ahead(&mut self, address: Address) {
+        let Some(account) = self.accounts.get_mut(&address) else {
             return;
         };
-        let Phase::Surveying(reconciliation) = &account.phase else {
+        let Phase::Surveying(reconciliation) = &mut account.phase else {
             return;
         };
-        let last = observe_to(account.next_nonce, reconciliation).saturating_sub(1);
-        if last >= account.next_nonce && last == account.next_nonce + OBSERVE_MAX - 1 {
+        let next = account.next_nonce;
+        let ahead_to = reconciliation.ahead_to.max(account.chain_nonce);
+        let to = ahead_to.min(next.saturating_add(OBSERVE_MAX));
+        for nonce in next.max(reconciliation.asked_to)..to {
             self.outputs.push_back(Output::Observe {
                 account: address,
-                nonce: last,
+                nonce,
             });
         }
+        reconciliation.asked_to = reconciliation.asked_to.max(to);
     }
 
     /// Deals with one nonce that this lane did not give out. False when the account has to stop or wait.
@@ -350,13 +352,19 @@ impl Lane {
         address: Address,
         nonce: u64,
         found: Option<Observation>,
-        many: bool,
         now: Timestamp,
     ) -> bool {
-        if let Some(observation) = &found
-            && let Some(id) = self.matching(observation)
+        let Some(account) = self.accounts.get_mut(&address) else {
+            return false;
+        };
+        if let Some(seen) = &found
+            && let Some(id) = Self::matching(&self.queue, &self.requests, seen)
         {
-            self.adopt(address, nonce, id, observation.clone(), now);
+            // What is durable has no gaps: the no-ops below come first.
+            if account.has_reserved() {
+                return false;
+            }
+            self.adopt(address, id, seen.clone(), now);
             return true;
         }
         if !self.config.adopt {
@@ -367,75 +375,30 @@ impl Lane {
             self.stop(address, alarm);
             return false;
         }
-        let Some(account) = self.accounts.get_mut(&address) else {
-            return false;
-        };
-        if nonce < account.chain_nonce || many && found.is_none() {
-            account.next_nonce = nonce + 1;
-            return true;
+        // Too deep for a reorganisation to free it. The unfinished slots below are settled first, so that no gap remains.
+        if account.chain_nonce.saturating_sub(nonce) > OBSERVE_MAX {
+            if account.slots.is_empty() {
+                account.start_at(nonce + 1);
+            }
+            return account.next_nonce > nonce;
         }
         self.outbid(address, nonce, found, now)
     }
 
     /// The oldest request without a slot that asks for what a transaction does.
-    fn matching(&self, observation: &Observation) -> Option<RequestId> {
-        self.queue
-            .values()
-            .find(|id| {
-                self.spec(**id)
-                    .is_some_and(|spec| spec.call == observation.tx.call)
-            })
-            .copied()
+    fn matching(
+        queue: &Queue,
+        requests: &BTreeMap<RequestId, Request>,
+        seen: &Observation,
+    ) -> Option<RequestId> {
+        queue.ids().find(|id| {
+            let request = requests.get(id);
+            request.is_some_and(|request| request.record.spec.call == seen.tx.call)
+        })
     }
 
-    fn adopt(
-        &mut self,
-        address: Address,
-        nonce: u64,
-        id: RequestId,
-        observation: Observation,
-        now: Timestamp,
-    ) {
-        let record = AttemptRecord {
-            kind: AttemptKind::Payload,
-            tx: observation.tx,
-            hash: observation.hash,
-            raw: observation.raw,
-            signature: Bytes::new(),
-            created_at: now,
-            acknowledged_at: Some(now),
-        };
-        let hash = record.hash;
-        let slot_record = SlotRecord {
-            request: Some(id),
-            cancelling: None,
-            attempts: vec![record.clone()],
-        };
-        let mut slot = Slot::restored(slot_record, now);
-        slot.attempts = vec![Attempt {
-            offered: true,
-            ..Attempt::new(record, now)
-        }];
-        let Some(account) = self.accounts.get_mut(&address) else {
-            return;
-        };
-        let used = nonce < account.chain_nonce;
-        account.next_nonce = nonce + 1;
-        account.slots.insert(nonce, slot);
-        account.recount();
-        self.attempts.insert(hash, (address, nonce));
-        if let Some(request) = self.requests.get_mut(&id) {
-            request.slot = Some((address, nonce));
-            self.queue.remove(&request.position);
-        }
-        self.stage.bound(address, nonce, hash);
-        self.refresh(id, address, nonce);
-        if used {
-            self.look_up(address, nonce);
-        }
-    }
-
-    /// Competes with an unknown pooled transaction by a no-op, so that the nonce is used up whatever becomes of it.
+    /// Competes with an unknown transaction by a no-op, so that the nonce is used up whatever becomes of it: one in the
+    /// pool may be dropped, and one in a block may be taken back.
     fn outbid(
         &mut self,
         address: Address,
@@ -464,6 +427,11 @@ impl Lane {
             fees,
             call: Self::noop_call(address),
         };
+        let account = self.accounts.get(&address);
+        if account.is_none_or(|a| nonce >= a.chain_nonce && a.available() < tx.worst_cost()) {
+            self.note_low_balance(address);
+            return false;
+        }
         self.reserve(address, None, AttemptKind::Noop, tx, now);
         true
     }
@@ -482,10 +450,4 @@ impl Lane {
             }
         }
     }
-}
-
-fn observe_to(next: u64, reconciliation: &Reconciliation) -> u64 {
-    reconciliation
-        .ahead_to
-        .min(next.saturating_add(OBSERVE_MAX))
 }

@@ -127,12 +127,7 @@ impl Lane {
                     account: account.address,
                 });
             }
-            let failing = account.slots.values().any(|s| {
-                s.signing
-                    .as_ref()
-                    .is_some_and(|signing| signing.retry_at.is_some())
-            });
-            if failing {
+            if !account.unsigned.is_empty() {
                 alarms.push(Alarm::SignerFailing {
                     account: account.address,
                 });

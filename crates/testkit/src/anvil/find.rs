@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use super::AnvilError;
 
-/// The program itself, not the Node.js script that npm puts before it: a script's child would outlive it.
+/// The program itself, not the Node.js script that npm puts before it: a script's child would
+/// outlive it.
 #[expect(
     clippy::disallowed_methods,
     reason = "tests have no configuration to be given this by"
@@ -33,8 +34,8 @@ pub(super) fn anvil() -> Result<PathBuf, AnvilError> {
     })
 }
 
-/// Files and `node_modules` folders, in the order of preference. Tests run in the folder of their crate, so the folders
-/// above count too.
+/// Files and `node_modules` folders, in the order of preference. Tests run in the folder of their
+/// crate, so the folders above count too.
 #[expect(
     clippy::disallowed_methods,
     reason = "looking through PATH is what a search is"

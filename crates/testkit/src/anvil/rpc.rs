@@ -134,7 +134,8 @@ impl Anvil {
 }
 
 pub(super) fn client() -> reqwest::Client {
-    // The HTTP library asks for a TLS provider even where no TLS is used; whoever comes first installs it.
+    // The HTTP library asks for a TLS provider even where no TLS is used; whoever comes first
+    // installs it.
     let _already_installed = rustls::crypto::ring::default_provider().install_default();
     reqwest::Client::builder()
         .timeout(ANSWER_MAX)

@@ -132,7 +132,7 @@ mod tests {
     #[test]
     fn own_networks_are_complete() {
         let networks = all();
-        assert_eq!(networks.len(), 59);
+        assert_eq!(networks.len(), 58);
         for (name, network) in &networks {
             let network = network
                 .as_ref()

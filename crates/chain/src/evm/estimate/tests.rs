@@ -18,23 +18,62 @@ const NO_FUNDS: &str = "\"0x08c379a0\
 #[test]
 fn reverts_are_told_by_many_tongues() {
     let cases = [
-        (3, "execution reverted", Some(NO_FUNDS), "execution reverted: not the owner"),
-        (3, "execution reverted: not the owner", Some(NO_FUNDS), "execution reverted: not the owner"),
+        (
+            3,
+            "execution reverted",
+            Some(NO_FUNDS),
+            "execution reverted: not the owner",
+        ),
+        (
+            3,
+            "execution reverted: not the owner",
+            Some(NO_FUNDS),
+            "execution reverted: not the owner",
+        ),
         (-32000, "execution reverted", None, "execution reverted"),
-        (-32015, "VM execution error.", Some("\"Reverted 0x\""), "VM execution error."),
-        (-32603, "Error: VM Exception while processing transaction: reverted", None,
-            "Error: VM Exception while processing transaction: reverted"),
-        (-32603, "Execution reverted", Some(r#"{"data":"0xdeadbeef"}"#), "Execution reverted: 0xdeadbeef"),
-        (-32000, "invalid opcode: INVALID", None, "invalid opcode: INVALID"),
-        (3, "execution reverted",
+        (
+            -32015,
+            "VM execution error.",
+            Some("\"Reverted 0x\""),
+            "VM execution error.",
+        ),
+        (
+            -32603,
+            "Error: VM Exception while processing transaction: reverted",
+            None,
+            "Error: VM Exception while processing transaction: reverted",
+        ),
+        (
+            -32603,
+            "Execution reverted",
+            Some(r#"{"data":"0xdeadbeef"}"#),
+            "Execution reverted: 0xdeadbeef",
+        ),
+        (
+            -32000,
+            "invalid opcode: INVALID",
+            None,
+            "invalid opcode: INVALID",
+        ),
+        (
+            3,
+            "execution reverted",
             Some("\"0x4e487b710000000000000000000000000000000000000000000000000000000000000011\""),
-            "execution reverted: panic 0x11"),
-        (3, "execution reverted", Some("\"0x\""), "execution reverted"),
+            "execution reverted: panic 0x11",
+        ),
+        (
+            3,
+            "execution reverted",
+            Some("\"0x\""),
+            "execution reverted",
+        ),
     ];
     for (code, message, data, expected) in cases {
         assert_eq!(
             answered(code, message, data),
-            Estimate::Reverts { reason: expected.to_owned() }
+            Estimate::Reverts {
+                reason: expected.to_owned()
+            }
         );
     }
 }
@@ -43,7 +82,10 @@ fn reverts_are_told_by_many_tongues() {
 fn what_may_change_is_unknown() {
     for (code, message) in [
         (-32000, "insufficient funds for transfer"),
-        (-32000, "err: insufficient funds for gas * price + value: address 0x1 have 0 want 1"),
+        (
+            -32000,
+            "err: insufficient funds for gas * price + value: address 0x1 have 0 want 1",
+        ),
         (-32003, "Insufficient funds for gas * price + value"),
         (-32000, "gas required exceeds allowance (30000000)"),
         (-32005, "limit exceeded"),
@@ -56,7 +98,10 @@ fn what_may_change_is_unknown() {
         );
     }
     let unreadable = understand(Ok(to_raw_value("x").unwrap()));
-    assert!(matches!(unreadable, Estimate::Unknown(RpcError::NoAnswer { .. })));
+    assert!(matches!(
+        unreadable,
+        Estimate::Unknown(RpcError::NoAnswer { .. })
+    ));
 }
 
 #[test]

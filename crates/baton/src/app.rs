@@ -1,0 +1,261 @@
+//! Puts a whole engine together: store, networks, lanes, listener. The only place that names concrete backends.
+
+mod networks;
+mod signers;
+mod watch;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use baton_coord::{HolderId, Keyring, Sealed};
+use baton_coord_local::{LocalStore, Options, SystemClock};
+use baton_edge::{
+    ApiKeys, ConnectionLimits, Drained, HttpMetrics, RateLimit, Readiness, RequestLimits, Stack,
+    metrics_router, serve,
+};
+use baton_engine::driver::{DriverMetrics, DriverOptions, LaneContext, LaneStatus, run_lane};
+use baton_engine::service::{Service, ServiceOptions, http};
+use baton_engine::{SharedClock, SharedStore};
+use baton_model::Timestamp;
+use baton_vault::keys::uuid_v4;
+use prometheus_client::registry::Registry;
+use tokio::net::{TcpListener, TcpSocket};
+use tokio::sync::watch as signal;
+use tokio::task::{JoinHandle, JoinSet};
+
+use crate::config::{EncryptionKeys, Server, Settings, Storage};
+use networks::Networks;
+
+/// How long a baton lasts without renewal.
+const LEASE: Duration = Duration::from_secs(10);
+
+/// How long broadcasts to slow nodes may still take when the process ends.
+const CHAIN_GRACE: Duration = Duration::from_secs(2);
+
+/// Largest request body: a transaction of 128 KiB (geth's limit) as hexadecimal in JSON, with room to spare.
+const BODY_BYTES_MAX: usize = 512 * 1024;
+
+/// What is decided when the program is started, not in its configuration.
+#[derive(Clone, Debug)]
+pub struct AppOptions {
+    /// Go on behind nonces used by unknown transactions.
+    pub adopt: bool,
+    /// How long a baton lasts without renewal.
+    pub lease: Duration,
+}
+
+impl Default for AppOptions {
+    fn default() -> Self {
+        Self { adopt: false, lease: LEASE }
+    }
+}
+
+/// A running engine.
+pub struct App {
+    address: SocketAddr,
+    readiness: Readiness,
+    stop_serving: signal::Sender<bool>,
+    stop_lanes: signal::Sender<bool>,
+    servers: Vec<JoinHandle<Drained>>,
+    lanes: JoinSet<()>,
+    networks: Networks,
+    followers: JoinSet<()>,
+    watcher: JoinHandle<()>,
+    store: LocalStore,
+}
+
+impl App {
+    /// Opens and checks everything that can be wrong, then starts lanes and listener. Readiness follows when the lanes
+    /// have been compared with their chains.
+    pub async fn start(settings: Settings, options: AppOptions) -> Result<Self> {
+        let clock = Arc::new(SystemClock::start());
+        let listener = bind(&settings.server).await?;
+        let address = listener.local_addr().context("the listener has no address")?;
+        let local = open_store(&settings.storage, Arc::clone(&clock)).await?;
+        let store = seal(&settings.storage, &local)?;
+        let mut registry = Registry::default();
+        let signers = signers::open(&settings).await?;
+        let networks = Networks::start(&settings, &signers, &mut registry).await?;
+        let relayers = networks.relayers(&settings, &signers)?;
+        let clock: SharedClock = clock;
+        let driver_metrics = DriverMetrics::new(&mut registry);
+        let http_metrics = HttpMetrics::register(&mut registry);
+        let (stop_lanes, stopping) = signal::channel(false);
+        let mut followers = JoinSet::new();
+        for follower in networks.followers() {
+            let stopping = stopping.clone();
+            followers.spawn(async move { follower.run(stopping).await });
+        }
+        let driver_options = driver_options(&settings, &options)?;
+        let mut lanes = JoinSet::new();
+        let mut statuses = Vec::new();
+        for (relayer, follower) in &relayers {
+            let status = Arc::new(LaneStatus::new(relayer.id.clone(), driver_metrics.clone()));
+            statuses.push(Arc::clone(&status));
+            let context = Arc::new(LaneContext {
+                relayer: relayer.clone(),
+                signers: signers.of(&relayer.signer_ids)?,
+                store: SharedStore::clone(&store),
+                clock: SharedClock::clone(&clock),
+                follower: Arc::clone(follower),
+                status,
+                options: driver_options.clone(),
+            });
+            lanes.spawn(run_lane(context, stopping.clone()));
+        }
+        let (readiness, watcher) = watch::start(statuses);
+        let relayers = relayers.into_iter().map(|(relayer, _)| relayer).collect();
+        let ids = Arc::new(new_id);
+        let service = Arc::new(Service::new(store, relayers, clock, ids, ServiceOptions::default()));
+        let registry = Arc::new(registry);
+        let (stop_serving, draining) = signal::channel(false);
+        let parts = Parts { service, readiness: readiness.clone(), registry, http_metrics };
+        let servers = start_servers(&settings.server, listener, parts, &draining).await?;
+        Ok(Self {
+            address,
+            readiness,
+            stop_serving,
+            stop_lanes,
+            servers,
+            lanes,
+            networks,
+            followers,
+            watcher,
+            store: local,
+        })
+    }
+
+    /// Where the API listens.
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Drains: answers what is in flight, hands the lanes over, closes the store. Returns when nothing is left.
+    pub async fn stop(mut self) {
+        self.readiness.start_draining();
+        self.stop_serving.send_replace(true);
+        for server in self.servers {
+            match server.await {
+                Ok(drained) => tracing::info!(?drained, "listener closed"),
+                Err(error) => tracing::error!(%error, "the listener ended badly"),
+            }
+        }
+        self.watcher.abort();
+        self.stop_lanes.send_replace(true);
+        while self.lanes.join_next().await.is_some() {}
+        while self.followers.join_next().await.is_some() {}
+        self.networks.shutdown(CHAIN_GRACE).await;
+        self.store.close().await;
+        tracing::info!("stopped");
+    }
+}
+
+struct Parts {
+    service: Arc<Service>,
+    readiness: Readiness,
+    registry: Arc<Registry>,
+    http_metrics: HttpMetrics,
+}
+
+async fn start_servers(
+    server: &Server,
+    listener: TcpListener,
+    parts: Parts,
+    draining: &signal::Receiver<bool>,
+) -> Result<Vec<JoinHandle<Drained>>> {
+    let stack = Stack {
+        keys: Some(ApiKeys::new([("API_KEY".to_owned(), server.api_key.expose())])),
+        open_prefixes: vec!["/api/v1/health".to_owned(), "/api/v1/ready".to_owned()],
+        rate: Some(RateLimit { per_second: server.rate_per_second, burst: server.rate_burst }),
+        limits: RequestLimits {
+            concurrent: server.concurrent_requests_max.get(),
+            body_bytes: BODY_BYTES_MAX,
+            timeout: server.request_timeout,
+        },
+        metrics: Some(parts.http_metrics),
+    };
+    let router = http::router(parts.service, parts.readiness, Arc::clone(&parts.registry));
+    let limits =
+        ConnectionLimits { connections: server.connections_max.get(), ..ConnectionLimits::default() };
+    let spawn = |listener, router, limits| {
+        let mut draining = draining.clone();
+        tokio::spawn(serve(listener, router, limits, async move {
+            let _: Result<_, _> = draining.wait_for(|draining| *draining).await;
+        }))
+    };
+    let mut servers = vec![spawn(listener, stack.wrap(router), limits)];
+    if let Some(port) = server.metrics_port {
+        let listener = listen(SocketAddr::new(server.host, port), server.backlog.get())
+            .with_context(|| format!("METRICS_PORT {port}"))?;
+        let open = Stack::default().wrap(metrics_router(parts.registry));
+        servers.push(spawn(listener, open, ConnectionLimits::default()));
+    }
+    Ok(servers)
+}
+
+async fn bind(server: &Server) -> Result<TcpListener> {
+    let address = SocketAddr::new(server.host, server.port);
+    listen(address, server.backlog.get())
+        .with_context(|| format!("cannot listen on {address} (HOST, APP_PORT)"))
+}
+
+fn listen(address: SocketAddr, backlog: u32) -> std::io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(backlog)
+}
+
+async fn open_store(storage: &Storage, clock: Arc<SystemClock>) -> Result<LocalStore> {
+    let directory = storage.data_dir.clone();
+    let options = Options { clock, ..Options::default() };
+    let opened = tokio::task::spawn_blocking(move || LocalStore::open(&directory, options)).await?;
+    opened.context("cannot open the store (BATON_DATA_DIR)")
+}
+
+fn seal(storage: &Storage, store: &LocalStore) -> Result<SharedStore> {
+    let Some(keys) = &storage.encryption else { return Ok(Arc::new(store.clone())) };
+    Ok(Arc::new(Sealed::new(store.clone(), keyring(keys)?, entropy())))
+}
+
+/// The keys that records are sealed with.
+pub(crate) fn keyring(keys: &EncryptionKeys) -> Result<Arc<Keyring>> {
+    let old = keys.old.iter().map(baton_vault::Secret::expose);
+    let keyring = Keyring::parse(keys.current.expose(), old)
+        .context("STORAGE_ENCRYPTION_KEY or BATON_OLD_ENCRYPTION_KEYS")?;
+    Ok(Arc::new(keyring))
+}
+
+/// Randomness from the operating system.
+pub(crate) fn entropy() -> baton_coord::Entropy {
+    Arc::new(|bytes| {
+        getrandom::fill(bytes).map_err(|error| baton_coord::EntropyError(error.to_string()))
+    })
+}
+
+/// The time.
+pub(crate) fn now() -> Timestamp {
+    use baton_coord::Clock;
+    SystemClock::start().now()
+}
+
+fn driver_options(settings: &Settings, options: &AppOptions) -> Result<DriverOptions> {
+    let unique = uuid_v4().context("no randomness from the operating system")?;
+    if options.lease < Duration::from_secs(1) {
+        bail!("a lease of {:?} is shorter than a second: a pause of the process would lose it", options.lease);
+    }
+    Ok(DriverOptions {
+        holder: HolderId(format!("{}-{unique}", std::process::id())),
+        lease: options.lease,
+        adopt: options.adopt,
+        retention: settings.storage.retention,
+    })
+}
+
+/// A fresh id.
+#[expect(clippy::expect_used, reason = "a process without randomness cannot do anything safely")]
+fn new_id() -> uuid::Uuid {
+    uuid_v4().expect("the operating system has randomness")
+}

@@ -1,0 +1,147 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// High-availability relay infrastructure for blockchains.
+///
+/// One process on an embedded store is a whole relayer: it takes transactions over HTTP, gives each an account and a
+/// nonce, signs, broadcasts, and sees to it that each is executed exactly once.
+#[derive(Debug, Parser)]
+#[command(name = "baton", version, after_help = EXAMPLES)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  baton demo                                   see it work against a local chain
+  baton keys create --output-dir config/keys   make a key store (asks for its password)
+  baton keys uuid                              make an API key
+  baton config check                           find everything that is wrong with the configuration
+  baton engine --config config/config.json     relay transactions
+
+Settings come from the configuration file and the environment; docs/configuration.md lists all of them.";
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Relay transactions over HTTP.
+    Engine(EngineArgs),
+    /// Make keys, and change the key that the store is sealed with.
+    #[command(subcommand)]
+    Keys(KeysCommand),
+    /// Look at the configuration.
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Show that every accepted transaction is executed exactly once, on a local chain, through a crash.
+    Demo(DemoArgs),
+}
+
+/// `baton engine`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  API_KEY=$(baton keys uuid) KEYSTORE_PASSPHRASE=… baton engine
+  baton engine --config /etc/baton/config.json --data-dir /var/lib/baton
+
+SIGTERM or Ctrl-C drains: requests in flight are answered, lanes are handed over, then the process ends.")]
+pub struct EngineArgs {
+    /// Where the configuration is.
+    #[command(flatten)]
+    pub source: ConfigSource,
+    /// Directory of the embedded store; overrides BATON_DATA_DIR.
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// Go on behind nonces that were used by transactions Baton does not know. Only after an alarm `foreign_nonce`
+    /// that has been understood.
+    #[arg(long)]
+    pub adopt: bool,
+}
+
+/// Where the configuration is.
+#[derive(Debug, Args)]
+pub struct ConfigSource {
+    /// The configuration file; without it, CONFIG_DIR and CONFIG_FILE_NAME (./config/config.json).
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+/// `baton config`.
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Report every problem of the configuration file, of what it refers to and of the environment, at once.
+    Check(ConfigSource),
+}
+
+/// `baton keys`.
+#[derive(Debug, Subcommand)]
+pub enum KeysCommand {
+    /// Make a private key and write it to an encrypted key store (Web3 Secret Storage, version 3).
+    Create(CreateArgs),
+    /// Print a random UUID, fit for API_KEY and WEBHOOK_SIGNING_KEY.
+    Uuid,
+    /// Print a random 256-bit key in base64, fit for STORAGE_ENCRYPTION_KEY.
+    EncryptionKey,
+    /// Seal every record of the store under the current STORAGE_ENCRYPTION_KEY. Keys before it are read from
+    /// BATON_OLD_ENCRYPTION_KEYS. The engine must not be running; if this is interrupted, run it again.
+    Rotate(RotateArgs),
+}
+
+/// `baton keys create`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  baton keys create --output-dir config/keys --filename local-signer.json
+  printf %s \"$PASSWORD\" | baton keys create --password-stdin
+
+The password needs 12 characters or more, with an upper-case letter, a lower-case letter, a digit and a sign.")]
+pub struct CreateArgs {
+    /// Directory of the key store.
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    pub output_dir: PathBuf,
+    /// Name of the file; by default key_YYYYMMDD_HHMMSS.json.
+    #[arg(long, value_name = "NAME")]
+    pub filename: Option<String>,
+    /// The password. Other users of the machine can see it; prefer --password-stdin or KEYSTORE_PASSPHRASE.
+    #[arg(long, value_name = "PASSWORD", conflicts_with = "password_stdin")]
+    pub password: Option<String>,
+    /// Read the password from standard input.
+    #[arg(long)]
+    pub password_stdin: bool,
+    /// Replace a file of that name, and the key in it.
+    #[arg(long)]
+    pub force: bool,
+    /// Take a password that breaks the rules. For tests.
+    #[arg(long)]
+    pub disable_password_check: bool,
+}
+
+/// `baton keys rotate`.
+#[derive(Debug, Args)]
+pub struct RotateArgs {
+    /// Where the configuration is.
+    #[command(flatten)]
+    pub source: ConfigSource,
+    /// Directory of the embedded store; overrides BATON_DATA_DIR.
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+}
+
+/// `baton demo`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Examples:
+  baton demo
+  baton demo --count 2000 --keep")]
+pub struct DemoArgs {
+    /// Transfers to send, each of 1 wei to a fresh address.
+    #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..=20_000))]
+    pub count: u32,
+    /// Leave the chain and the engine running, and print commands to play with them.
+    #[arg(long)]
+    pub keep: bool,
+}

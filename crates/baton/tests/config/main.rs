@@ -1,0 +1,13 @@
+//! What configurations say to their authors: every bad one with the exact answer, and the good ones as settings.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a failed step of a test's own set-up should stop the test"
+)]
+
+mod bad_environment;
+mod bad_files;
+mod good;
+mod good_networks;
+mod secrecy;
+mod support;

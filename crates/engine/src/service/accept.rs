@@ -1,0 +1,232 @@
+//! Taking a request in.
+
+use std::time::Duration;
+
+use baton_coord::{Batch, CommitError, Key, Precondition};
+use baton_lanes::record::{IdempotencyRecord, InboxRecord, RequestRecord, encode, key};
+use baton_model::{RequestId, Timestamp, TxSpec, TxStatus};
+use serde_json::value::RawValue;
+use tokio::time::{Instant, sleep, timeout_at};
+
+use super::error::ServiceError;
+use super::idempotency::IdempotencyKey;
+use super::request::TxRequest;
+use super::table::LaneTable;
+use super::validate::accepted_spec;
+use super::view::TransactionView;
+use super::{Service, check_running};
+use crate::{Relayer, inbox_topic};
+
+/// Most commits for one request: one, and repetitions while the outcome is unknown.
+const COMMIT_TRIES_MAX: usize = 4;
+/// Pause before a commit is repeated: a store that lost one answer is likely failing over.
+const REPEAT_PAUSE: Duration = Duration::from_millis(100);
+/// Most times that a key's record is looked for again after it was forgotten in between.
+const LOOK_TRIES_MAX: usize = 3;
+
+/// An accepted transaction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sent {
+    /// As it was accepted.
+    pub transaction: TransactionView,
+    /// Whether it was accepted before, under the same idempotency key.
+    pub replayed: bool,
+}
+
+/// How a commit ended.
+enum Outcome {
+    Accepted,
+    /// Another request has the idempotency key.
+    KeyTaken,
+}
+
+/// An idempotency key with what it is held against.
+struct Named {
+    key: String,
+    body: String,
+}
+
+impl Service {
+    /// Accepts a transaction: when this returns, it is durable in the relayer's lane and will be executed.
+    ///
+    /// The body is held against the idempotency key before anything that may have changed since the first time: a repeated
+    /// request gets the first answer also when the relayer was paused or `valid_until` passed meanwhile.
+    pub async fn send(
+        &self,
+        relayer: &str,
+        body: &RawValue,
+        idempotency: Option<&IdempotencyKey>,
+    ) -> Result<Sent, ServiceError> {
+        let relayer = self.relayer(relayer)?;
+        let request = TxRequest::parse(body).map_err(ServiceError::Invalid)?;
+        let named = idempotency.map(|key| Named {
+            key: key.digest(),
+            body: request.digest(),
+        });
+        for _ in 0..LOOK_TRIES_MAX {
+            if let Some(named) = &named
+                && let Some(sent) = self.replay(relayer, named).await?
+            {
+                return Ok(sent);
+            }
+            check_running(relayer)?;
+            let now = self.clock.now();
+            let spec = accepted_spec(&request, relayer, now, self.options.validity)
+                .map_err(ServiceError::Invalid)?;
+            let digest = named.as_ref().map(|named| named.key.clone());
+            let record = fresh_record(self.fresh_id(), now, spec, digest);
+            match self.commit_accept(relayer, &record, named.as_ref()).await? {
+                Outcome::Accepted => {
+                    self.wake_lane(relayer).await;
+                    return Ok(Sent {
+                        transaction: TransactionView::of(&record, relayer),
+                        replayed: false,
+                    });
+                }
+                Outcome::KeyTaken => {}
+            }
+        }
+        Err(ServiceError::Unavailable(
+            "an idempotency key came and went while it was looked at".to_owned(),
+        ))
+    }
+
+    /// Tells the lane that its inbox has something. The lane finds it anyway, only later, so a failure is no error.
+    pub(super) async fn wake_lane(&self, relayer: &Relayer) {
+        if let Err(error) = self.store.publish(&inbox_topic(&relayer.lane())).await {
+            tracing::warn!(relayer = %relayer.id, %error, "the lane could not be woken");
+        }
+    }
+
+    /// The first answer that was given under a key.
+    async fn replay(
+        &self,
+        relayer: &Relayer,
+        named: &Named,
+    ) -> Result<Option<Sent>, ServiceError> {
+        let lane = relayer.lane();
+        let table = LaneTable {
+            store: &self.store,
+            lane: &lane,
+        };
+        let found: Option<IdempotencyRecord> = table.get(key::idempotency(&named.key)).await?;
+        let Some(IdempotencyRecord { id, body }) = found else {
+            return Ok(None);
+        };
+        if body != named.body {
+            return Err(ServiceError::KeyReused { id });
+        }
+        // Both go in one batch, so a record that is gone means that its key is gone now too.
+        let record = table.request(id).await?;
+        Ok(record.map(|record| Sent {
+            transaction: TransactionView::of(&as_accepted(record), relayer),
+            replayed: true,
+        }))
+    }
+
+    /// Commits a request. A commit with an unknown outcome is repeated as it is: the first condition lets it take effect
+    /// once only, and whether that condition holds tells what became of the one before.
+    async fn commit_accept(
+        &self,
+        relayer: &Relayer,
+        record: &RequestRecord,
+        named: Option<&Named>,
+    ) -> Result<Outcome, ServiceError> {
+        let batch = accept_batch(relayer, record, named);
+        let id = record.id;
+        let unknown = ServiceError::UnknownAccept {
+            id,
+            keyed: named.is_some(),
+        };
+        let mut deadline = None;
+        for _ in 0..COMMIT_TRIES_MAX {
+            let answer = match deadline {
+                None => self.store.commit(batch.clone()).await,
+                Some(deadline) => match timeout_at(deadline, self.store.commit(batch.clone())).await
+                {
+                    Ok(answer) => answer,
+                    Err(_) => return Err(unknown),
+                },
+            };
+            match answer {
+                Ok(_) => return Ok(Outcome::Accepted),
+                Err(CommitError::Precondition { index: 0, .. }) if deadline.is_some() => {
+                    return Ok(Outcome::Accepted);
+                }
+                Err(CommitError::Precondition { index: 1, .. }) => return Ok(Outcome::KeyTaken),
+                Err(CommitError::Unavailable { reason }) if deadline.is_none() => {
+                    return Err(ServiceError::Unavailable(reason));
+                }
+                Err(CommitError::Unknown { reason } | CommitError::Unavailable { reason }) => {
+                    tracing::warn!(%id, reason, "whether a request was accepted is unknown");
+                    deadline.get_or_insert_with(|| Instant::now() + self.options.unknown_wait);
+                    sleep(REPEAT_PAUSE).await;
+                }
+                Err(
+                    error @ (CommitError::Fenced { .. }
+                    | CommitError::Precondition { .. }
+                    | CommitError::Invalid { .. }),
+                ) => return Err(ServiceError::Defect(format!("accept {id}: {error}"))),
+            }
+        }
+        Err(unknown)
+    }
+}
+
+fn fresh_record(
+    id: RequestId,
+    now: Timestamp,
+    spec: TxSpec,
+    idempotency: Option<String>,
+) -> RequestRecord {
+    RequestRecord {
+        id,
+        created_at: now,
+        accepted: spec.clone(),
+        spec,
+        idempotency,
+        status: TxStatus::Pending,
+        status_reason: None,
+        is_canceled: false,
+        sent_at: None,
+        mined_at: None,
+        finished_at: None,
+        current: None,
+        hashes: Vec::new(),
+        receipt: None,
+        last_command: None,
+        delete_at: None,
+    }
+}
+
+/// A record as it was when its request was accepted.
+fn as_accepted(record: RequestRecord) -> RequestRecord {
+    fresh_record(
+        record.id,
+        record.created_at,
+        record.accepted,
+        record.idempotency,
+    )
+}
+
+fn accept_batch(relayer: &Relayer, record: &RequestRecord, named: Option<&Named>) -> Batch {
+    let id = record.id;
+    let mut batch = Batch::new(relayer.lane());
+    let request_key = Key::from(key::request(id));
+    batch.require.push(Precondition::Absent(request_key.clone()));
+    batch.puts.push((request_key, encode(record).into()));
+    let created = key::created(record.created_at, id);
+    batch.puts.push((created.into(), Key::new()));
+    if let Some(named) = named {
+        let name = Key::from(key::idempotency(&named.key));
+        let body = named.body.clone();
+        batch.require.push(Precondition::Absent(name.clone()));
+        batch
+            .puts
+            .push((name, encode(&IdempotencyRecord { id, body }).into()));
+    }
+    batch
+        .appends
+        .push(encode(&InboxRecord::Accept { id }).into());
+    batch
+}

@@ -1,0 +1,104 @@
+//! A chain that only knows balances.
+
+use std::sync::Mutex;
+
+use async_trait::async_trait;
+use baton_chain::{
+    AccountView, BlockView, ChainClient, Estimate, HeadRef, Market, NodeAnswer, ObservedTx, Receipt,
+    RpcError,
+};
+use baton_model::{Address, B256, Bytes, Call, U256};
+use tokio::sync::watch;
+
+/// Accounts in order have `nonce`, `nonce + 1`, … and `balance` each; or no node answers.
+pub struct FakeChain(Mutex<State>);
+
+#[derive(Clone, Copy)]
+struct State {
+    balance: U256,
+    nonce: u64,
+    down: bool,
+}
+
+impl Default for FakeChain {
+    fn default() -> Self {
+        Self(Mutex::new(State {
+            balance: U256::ZERO,
+            nonce: 0,
+            down: false,
+        }))
+    }
+}
+
+impl FakeChain {
+    pub fn set(&self, balance: U256, nonce: u64) {
+        let mut state = self.0.lock().unwrap();
+        (state.balance, state.nonce) = (balance, nonce);
+    }
+
+    pub fn go_down(&self) {
+        self.0.lock().unwrap().down = true;
+    }
+}
+
+fn down() -> RpcError {
+    RpcError::NoAnswer {
+        reason: "connection refused by node.example".to_owned(),
+    }
+}
+
+#[async_trait]
+impl ChainClient for FakeChain {
+    fn heads(&self) -> watch::Receiver<Option<HeadRef>> {
+        watch::Sender::new(None).subscribe()
+    }
+
+    async fn block(&self, _: Option<u64>, _: &[Address]) -> Result<Option<BlockView>, RpcError> {
+        Err(down())
+    }
+
+    async fn broadcast(&self, transactions: &[Bytes]) -> Vec<Vec<NodeAnswer>> {
+        transactions.iter().map(|_| Vec::new()).collect()
+    }
+
+    async fn block_receipts(&self, _: &BlockView, _: &[B256]) -> Result<Vec<Receipt>, RpcError> {
+        Err(down())
+    }
+
+    async fn receipts(&self, _: &[B256]) -> Result<Vec<Option<Receipt>>, RpcError> {
+        Err(down())
+    }
+
+    async fn market(&self, _: &[u8]) -> Result<Market, RpcError> {
+        Err(down())
+    }
+
+    async fn estimate(&self, calls: &[(Address, Call)]) -> Vec<Estimate> {
+        calls.iter().map(|_| Estimate::Unknown(down())).collect()
+    }
+
+    async fn accounts(&self, addresses: &[Address]) -> Result<Vec<AccountView>, RpcError> {
+        let state = *self.0.lock().unwrap();
+        if state.down {
+            return Err(down());
+        }
+        let views = (state.nonce..).zip(addresses).map(|(nonce, address)| AccountView {
+            address: *address,
+            nonce,
+            balance: state.balance,
+        });
+        Ok(views.collect())
+    }
+
+    async fn pending_nonces(&self, _: &[Address]) -> Result<Vec<u64>, RpcError> {
+        Err(down())
+    }
+
+    async fn transaction_at(&self, _: Address, _: u64) -> Result<Option<ObservedTx>, RpcError> {
+        Err(down())
+    }
+
+    fn healthy(&self) -> bool {
+        !self.0.lock().unwrap().down
+    }
+}

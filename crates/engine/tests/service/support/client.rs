@@ -1,0 +1,117 @@
+//! A small HTTP client, so that tests see the very bytes of answers.
+
+use std::net::SocketAddr;
+
+use axum::body::{Body, Bytes};
+use http_body_util::BodyExt;
+use hyper::Request;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use serde_json::Value;
+use tokio::net::TcpStream;
+use tokio::sync::oneshot;
+
+use super::{API_KEY, json};
+
+/// Talks to one server, which ends with it.
+pub struct Client {
+    address: SocketAddr,
+    _stop: oneshot::Sender<()>,
+}
+
+/// An answer.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub headers: hyper::HeaderMap,
+    pub body: String,
+}
+
+impl Client {
+    pub const fn new(address: SocketAddr, stop: oneshot::Sender<()>) -> Self {
+        Self {
+            address,
+            _stop: stop,
+        }
+    }
+
+    pub async fn get(&self, path: &str) -> Answer {
+        self.call("GET", path, &[], "").await
+    }
+
+    pub async fn delete(&self, path: &str) -> Answer {
+        self.call("DELETE", path, &[], "").await
+    }
+
+    pub async fn put(&self, path: &str, body: &str) -> Answer {
+        self.call("PUT", path, &[], body).await
+    }
+
+    /// Posts a transaction of `main`.
+    pub async fn send(&self, body: &str) -> Answer {
+        self.send_with(&[], body).await
+    }
+
+    pub async fn send_with(&self, headers: &[(&str, &str)], body: &str) -> Answer {
+        self.call("POST", "/api/v1/relayers/main/transactions", headers, body)
+            .await
+    }
+
+    pub async fn call(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> Answer {
+        let mut request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header("host", "test");
+        if !headers.iter().any(|(name, _)| *name == "authorization") {
+            request = request.header("authorization", format!("Bearer {API_KEY}"));
+        }
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let body = Body::from(Bytes::copy_from_slice(body.as_bytes()));
+        let stream = TcpStream::connect(self.address).await.unwrap();
+        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
+        tokio::spawn(connection);
+        let response = sender.send_request(request.body(body).unwrap()).await.unwrap();
+        let (head, body) = response.into_parts();
+        let body = body.collect().await.unwrap().to_bytes();
+        Answer {
+            status: head.status.as_u16(),
+            headers: head.headers,
+            body: String::from_utf8(body.to_vec()).unwrap(),
+        }
+    }
+}
+
+impl Answer {
+    pub fn json(&self) -> Value {
+        json(&self.body)
+    }
+
+    /// The data of a success.
+    pub fn data(&self) -> Value {
+        assert_eq!(self.status, 200, "{}", self.body);
+        let mut body = self.json();
+        assert_eq!(body["success"], true);
+        assert_eq!(body["error"], Value::Null);
+        body["data"].take()
+    }
+
+    /// The message of a failure, which is in the envelope.
+    pub fn error(&self) -> String {
+        let body = self.json();
+        assert_eq!(body["success"], false, "{}", self.body);
+        assert_eq!(body["data"], Value::Null);
+        body["error"].as_str().unwrap().to_owned()
+    }
+
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(|value| value.to_str().unwrap())
+    }
+}
