@@ -79,10 +79,15 @@ impl Classified for OpenError {
 /// could not be reached.
 pub(crate) fn is_damage(error: &fjall::Error) -> bool {
     match io_cause(error) {
-        // Reading past the end of a file that has been cut off, or finding it gone.
+        // Reading past the end or before the start of a file that has been cut off, or finding it gone, or another where
+        // one was to be made.
         Some(io) => matches!(
             io.kind(),
-            io::ErrorKind::UnexpectedEof | io::ErrorKind::NotFound | io::ErrorKind::InvalidData
+            io::ErrorKind::UnexpectedEof
+                | io::ErrorKind::InvalidInput
+                | io::ErrorKind::NotFound
+                | io::ErrorKind::AlreadyExists
+                | io::ErrorKind::InvalidData
         ),
         None => !matches!(error, fjall::Error::Poisoned | fjall::Error::Locked),
     }

@@ -204,13 +204,21 @@ impl Pool {
 
     async fn read_at(&self, node: &Arc<Node>, read: &Read<'_>) -> Outcome {
         let mut outcome = Outcome::Fault(String::new());
+        let mut is_its_fault = true;
         for attempt in 0..self.retries {
             if attempt > 0 {
                 tokio::time::sleep(self.backoff(attempt)).await;
             }
             match node.ask_all(read.asks).await {
                 Ok(replies) => match state(&replies) {
-                    State::Busy => outcome = Outcome::Busy(replies),
+                    State::Busy => {
+                        outcome = Outcome::Busy(replies);
+                        is_its_fault = true;
+                    }
+                    State::Broken => {
+                        outcome = Outcome::Busy(replies);
+                        is_its_fault = false;
+                    }
                     State::Answered if (read.complete)(&replies) => {
                         return Outcome::Complete(replies);
                     }
@@ -218,13 +226,16 @@ impl Pool {
                 },
                 Err(fault) => {
                     outcome = Outcome::Fault(fault.reason);
+                    is_its_fault = true;
                     if fault.kind != FaultKind::Passing {
                         break;
                     }
                 }
             }
         }
-        node.failed();
+        if is_its_fault {
+            node.failed();
+        }
         outcome
     }
 
@@ -256,6 +267,9 @@ enum State {
     Answered,
     /// The endpoint does not have the block yet.
     Behind,
+    /// An internal error. The question may be what breaks the node: callers must not be able to get
+    /// endpoints paused with it.
+    Broken,
     /// The endpoint cannot serve now, or left answers out.
     Busy,
 }
@@ -270,7 +284,9 @@ fn state(replies: &[Reply]) -> State {
                 if is_busy(*code, &text) {
                     return State::Busy;
                 }
-                if is_behind(&text) {
+                if is_broken(*code, &text) {
+                    state = State::Broken;
+                } else if is_behind(&text) && !matches!(state, State::Broken) {
                     state = State::Behind;
                 }
             }
@@ -279,14 +295,18 @@ fn state(replies: &[Reply]) -> State {
     state
 }
 
-/// -32005 and -32016 are rate limits, -32002 is an unavailable resource, -32603 an internal error
-/// unless it carries an execution's outcome; some gateways put the HTTP status into the error.
+/// -32005 and -32016 are rate limits; some gateways put the HTTP status into the error.
 fn is_busy(code: i64, text: &str) -> bool {
     let limited = ["rate limit", "too many requests"]
         .iter()
         .any(|known| text.contains(known));
-    let internal = code == -32603 && !text.contains("revert") && !is_behind(text);
-    limited || internal || matches!(code, -32005 | -32016 | -32002 | 429)
+    limited || matches!(code, -32005 | -32016 | 429)
+}
+
+/// -32002 is an unavailable resource, -32603 an internal error unless it carries an execution's
+/// outcome.
+fn is_broken(code: i64, text: &str) -> bool {
+    matches!(code, -32002 | -32603) && !text.contains("revert") && !is_behind(text)
 }
 
 fn is_behind(text: &str) -> bool {

@@ -114,10 +114,10 @@ async fn a_rejection_is_handed_on_word_for_word() {
             sender.transfer(1).raw,
         ])
         .await;
-    assert!(
-        matches!(&answers[0][..], [NodeAnswer::Rejected { message, .. }] if message == "transaction already imported"),
-        "{answers:?}"
-    );
+    let [NodeAnswer::Rejected { message, .. }] = &answers[0][..] else {
+        panic!("{answers:?}");
+    };
+    assert_eq!(message, "transaction already imported");
     assert!(
         matches!(answers[1][..], [NodeAnswer::Rejected { .. }]),
         "{answers:?}"

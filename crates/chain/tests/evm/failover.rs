@@ -148,9 +148,14 @@ async fn what_will_not_change_is_not_tried_again_and_what_may_is() {
         }))
         .await;
         let client = start(&config(&[&fake.url]));
+        all_heads_known(&client).await;
         let said = count(&client).await.unwrap_err();
         assert!(matches!(said, RpcError::Answered { .. }));
         assert_eq!(fake.requests(COUNT).len(), tries, "{message}");
+        // Limits are counted against the endpoint; errors that a question may provoke are not.
+        let is_limited = code == -32005 || message == "Too Many Requests";
+        let score = client.endpoints()[0].score;
+        assert!((score < 100) == is_limited, "{message}: {score}");
     }
 }
 

@@ -14,6 +14,8 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::support::PATIENCE;
+
 /// What a fake does with one HTTP request.
 pub(crate) enum Reply {
     Json(Value),
@@ -34,7 +36,7 @@ type Script = Box<dyn FnMut(&Value) -> Reply + Send>;
 
 struct Shared {
     script: Mutex<Script>,
-    log: Mutex<Vec<Value>>,
+    log: watch::Sender<Vec<Value>>,
 }
 
 pub(crate) struct Fake {
@@ -49,7 +51,7 @@ impl Fake {
         let url = format!("http://{}", listener.local_addr().unwrap());
         let shared = Arc::new(Shared {
             script: Mutex::new(Box::new(script)),
-            log: Mutex::default(),
+            log: watch::Sender::new(Vec::new()),
         });
         let router = Router::new()
             .route("/", post(answer))
@@ -66,9 +68,18 @@ impl Fake {
 
     /// Requests so far that contain a call of the method.
     pub(crate) fn requests(&self, method: &str) -> Vec<Value> {
-        let log = self.shared.log.lock().unwrap();
-        let has = |body: &&Value| calls(body).iter().any(|call| call["method"] == method);
-        log.iter().filter(has).cloned().collect()
+        let log = self.shared.log.borrow();
+        let with_it = log.iter().filter(|body| has(body, method));
+        with_it.cloned().collect()
+    }
+
+    /// Waits for so many requests that contain a call of the method.
+    pub(crate) async fn wait_for(&self, method: &str, count: usize) {
+        let mut log = self.shared.log.subscribe();
+        let enough =
+            |log: &Vec<Value>| log.iter().filter(|body| has(body, method)).count() >= count;
+        let waited = tokio::time::timeout(PATIENCE, log.wait_for(enough)).await;
+        waited.unwrap().unwrap();
     }
 
     /// Calls of the method so far, in their order.
@@ -83,6 +94,10 @@ impl Drop for Fake {
     fn drop(&mut self) {
         self.server.abort();
     }
+}
+
+fn has(body: &Value, method: &str) -> bool {
+    calls(body).iter().any(|call| call["method"] == method)
 }
 
 /// The calls of a body, batch or not.
@@ -160,7 +175,7 @@ fn block(number: u64) -> Value {
 
 async fn answer(State(shared): State<Arc<Shared>>, bytes: Bytes) -> Response {
     let body: Value = serde_json::from_slice(&bytes).unwrap();
-    shared.log.lock().unwrap().push(body.clone());
+    shared.log.send_modify(|log| log.push(body.clone()));
     let reply = (shared.script.lock().unwrap())(&body);
     match reply {
         Reply::Json(value) => axum::Json(value).into_response(),

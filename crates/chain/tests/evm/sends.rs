@@ -1,7 +1,5 @@
 //! Broadcasts: order, what travels together, and slow endpoints.
 
-use std::time::Duration;
-
 use baton_chain::{ChainClient, NodeAnswer};
 use baton_model::Bytes;
 use serde_json::{Value, json};
@@ -14,6 +12,13 @@ const SEND: &str = "eth_sendRawTransaction";
 
 fn is_accepted(said: &[NodeAnswer]) -> bool {
     matches!(said, [NodeAnswer::Accepted(_)])
+}
+
+fn says(answers: &[Vec<NodeAnswer>], why: &str) -> bool {
+    match &answers[0][..] {
+        [NodeAnswer::Unknown { reason }] => reason.contains(why),
+        _ => false,
+    }
 }
 
 /// Sends wait at the gate.
@@ -29,15 +34,6 @@ fn offered(fake: &Fake) -> Vec<Value> {
         .into_iter()
         .map(|call| call["params"][0].clone())
         .collect()
-}
-
-async fn until(is_so: impl Fn() -> bool) {
-    let so = async {
-        while !is_so() {
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, so).await.unwrap();
 }
 
 #[tokio::test]
@@ -85,13 +81,18 @@ async fn a_rejection_waits_for_what_the_others_say() {
     let raw = Account::dev(0).transfer(0).raw;
     let broadcast = client.broadcast(std::slice::from_ref(&raw));
     let (answers, ()) = tokio::join!(broadcast, async {
-        until(|| full.calls(SEND).len() + slow.calls(SEND).len() == 2).await;
+        full.wait_for(SEND, 1).await;
+        slow.wait_for(SEND, 1).await;
         open.send_replace(true);
     });
-    assert!(
-        matches!(&answers[0][..], [NodeAnswer::Rejected { message, .. }, NodeAnswer::Accepted(_)] if message == "txpool is full"),
-        "{answers:?}"
-    );
+    let [
+        NodeAnswer::Rejected { message, .. },
+        NodeAnswer::Accepted(_),
+    ] = &answers[0][..]
+    else {
+        panic!("{answers:?}");
+    };
+    assert_eq!(message, "txpool is full");
 }
 
 #[tokio::test]
@@ -102,7 +103,7 @@ async fn what_waits_together_travels_together() {
     let raws = Account::dev(0).transfers(0..101);
     let first = client.broadcast(&raws[..1]);
     let rest = async {
-        until(|| fake.requests(SEND).len() == 1).await;
+        fake.wait_for(SEND, 1).await;
         let all = raws[1..].chunks(1).map(|raw| client.broadcast(raw));
         let all = futures_util::future::join_all(all);
         let opened = async {
@@ -126,20 +127,17 @@ async fn a_full_queue_and_a_closed_client_are_unknown() {
     let raws: Vec<Bytes> = Account::dev(0).transfers(0..1);
     let first = client.broadcast(&raws);
     let more = async {
-        until(|| fake.requests(SEND).len() == 1).await;
+        fake.wait_for(SEND, 1).await;
         let all = (0..300).map(|_| client.broadcast(&raws));
         let all = futures_util::future::join_all(all);
         tokio::join!(all, async { open.send_replace(true) }).0
     };
     let (_, more) = tokio::join!(first, more);
-    let unknown = |answers: &[Vec<NodeAnswer>]| matches!(&answers[0][..], [NodeAnswer::Unknown { reason }] if reason.contains("queue of sends is full"));
-    let full = more.iter().filter(|answers| unknown(answers)).count();
-    assert_eq!(full, 300 - 256);
+    let is_full = |answers: &&Vec<Vec<NodeAnswer>>| says(answers, "queue of sends is full");
+    assert_eq!(more.iter().filter(is_full).count(), 300 - 256);
     client.shutdown(PATIENCE).await;
     let answers = client.broadcast(&raws).await;
-    assert!(
-        matches!(&answers[0][..], [NodeAnswer::Unknown { reason }] if reason.contains("shut down"))
-    );
+    assert!(says(&answers, "shut down"));
     assert_eq!(fake.calls(SEND).len(), 257);
 }
 

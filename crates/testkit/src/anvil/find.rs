@@ -9,28 +9,31 @@ use super::AnvilError;
 /// outlive it.
 #[expect(
     clippy::disallowed_methods,
-    reason = "tests have no configuration to be given this by"
+    reason = "tests have no configuration that could name the program"
 )]
 pub(super) fn anvil() -> Result<PathBuf, AnvilError> {
-    if let Some(named) = env::var_os("BATON_ANVIL") {
-        let named = PathBuf::from(named);
-        return if named.is_file() {
-            Ok(named)
-        } else {
-            Err(AnvilError::Missing {
-                looked_at: format!("BATON_ANVIL={}", named.display()),
-            })
-        };
+    match env::var_os("BATON_ANVIL") {
+        Some(named) => named_program(PathBuf::from(named)),
+        None => search(&places()),
     }
-    let mut looked_at = Vec::new();
-    for place in places() {
-        if let Some(program) = program_at(&place) {
-            return Ok(program);
-        }
-        looked_at.push(place.display().to_string());
+}
+
+fn named_program(named: PathBuf) -> Result<PathBuf, AnvilError> {
+    if named.is_file() {
+        return Ok(named);
     }
     Err(AnvilError::Missing {
-        looked_at: looked_at.join(", "),
+        looked_at: format!("BATON_ANVIL={}", named.display()),
+    })
+}
+
+fn search(places: &[PathBuf]) -> Result<PathBuf, AnvilError> {
+    let found = places.iter().find_map(|place| program_at(place));
+    found.ok_or_else(|| {
+        let looked_at: Vec<String> = places.iter().map(|p| p.display().to_string()).collect();
+        AnvilError::Missing {
+            looked_at: looked_at.join(", "),
+        }
     })
 }
 
@@ -80,4 +83,39 @@ fn in_packages(scope: &Path) -> Option<PathBuf> {
         .collect();
     programs.sort();
     programs.into_iter().next()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_anvil_is_an_error_that_says_how_to_install_it() {
+        let empty = tempfile::tempdir().unwrap();
+        let nowhere = empty.path().join("anvil");
+        for error in [
+            named_program(nowhere.clone()).unwrap_err(),
+            search(std::slice::from_ref(&nowhere)).unwrap_err(),
+        ] {
+            let text = error.to_string();
+            assert!(text.contains("make tools"), "{text}");
+            assert!(text.contains(&nowhere.display().to_string()), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_program_is_found_behind_the_script_of_npm() {
+        let modules = tempfile::tempdir().unwrap();
+        let scope = modules.path().join("@foundry-rs");
+        let program = scope.join("anvil-linux-amd64/bin/anvil");
+        let script = scope.join("anvil/bin.mjs");
+        for file in [&program, &script] {
+            std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+            std::fs::write(file, "").unwrap();
+        }
+        let program = program.canonicalize().unwrap();
+        assert_eq!(search(&[script]).unwrap().canonicalize().unwrap(), program);
+        let found = search(&[modules.path().to_owned()]).unwrap();
+        assert_eq!(found.canonicalize().unwrap(), program);
+    }
 }

@@ -1,0 +1,126 @@
+//! A store that keeps what it acknowledged, unless it is told to forget.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use baton_lanes::record::{
+    self, AccountRecord, InboxRecord, RequestRecord, SlotRecord, SummaryRecord, key,
+};
+use baton_lanes::{Changes, Restored};
+use baton_model::{Address, RequestId};
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Store {
+    pub(crate) table: BTreeMap<String, Vec<u8>>,
+    pub(crate) inbox: BTreeMap<u64, Vec<u8>>,
+    /// Position of the last entry ever appended.
+    pub(crate) last: u64,
+}
+
+impl Store {
+    /// What the API does to accept a request.
+    pub(crate) fn accept(&mut self, record: &RequestRecord) {
+        let id = record.id;
+        self.table
+            .insert(key::request(id), record::encode(record));
+        self.table
+            .insert(key::created(record.created_at, id), Vec::new());
+        self.append(&InboxRecord::Accept { id });
+    }
+
+    pub(crate) fn append(&mut self, entry: &InboxRecord) {
+        self.last += 1;
+        self.inbox.insert(self.last, record::encode(entry));
+    }
+
+    /// Applies a commit, atomically. Doing it twice has the effect of doing it once.
+    pub(crate) fn apply(&mut self, changes: &Changes) {
+        for (key, value) in &changes.puts {
+            self.table.insert(key.clone(), value.clone());
+        }
+        for key in &changes.deletes {
+            self.table.remove(key);
+        }
+        if let Some(trim) = changes.trim {
+            self.inbox.retain(|position, _| *position > trim);
+        }
+    }
+
+    pub(crate) fn request(&self, id: RequestId) -> Option<RequestRecord> {
+        let value = self.table.get(&key::request(id))?;
+        Some(record::decode(value).expect("a stored request can be read"))
+    }
+
+    pub(crate) fn slot(&self, account: Address, nonce: u64) -> Option<SlotRecord> {
+        let value = self.table.get(&key::slot(account, nonce))?;
+        Some(record::decode(value).expect("a stored slot can be read"))
+    }
+
+    pub(crate) fn account(&self, account: Address) -> Option<AccountRecord> {
+        let value = self.table.get(&key::account(account))?;
+        Some(record::decode(value).expect("a stored account can be read"))
+    }
+
+    /// What a lane starts from.
+    pub(crate) fn load(&self, accounts: &[Address]) -> Restored {
+        let requests = self
+            .prefix(key::OPEN)
+            .map(|(key, value)| {
+                let position = key[key::OPEN.len()..].parse().expect("a position");
+                let id = std::str::from_utf8(value).expect("an id is text");
+                let record = self.request(id.parse().expect("an id"));
+                (position, record.expect("an open request has a record"))
+            })
+            .collect();
+        let summary = self.table.get(key::SUMMARY);
+        Restored {
+            requests,
+            slots: self.slots(),
+            accounts: accounts
+                .iter()
+                .filter_map(|a| Some((*a, self.account(*a)?)))
+                .collect(),
+            summary: summary.map(|value| {
+                record::decode::<SummaryRecord>(value).expect("a stored summary can be read")
+            }),
+        }
+    }
+
+    pub(crate) fn slots(&self) -> Vec<(Address, u64, SlotRecord)> {
+        self.prefix(key::SLOTS)
+            .map(|(key, value)| {
+                let (account, nonce) = key[key::SLOTS.len()..].split_once('/').expect("two parts");
+                let record = record::decode(value).expect("a stored slot can be read");
+                (
+                    account.parse().expect("an address"),
+                    nonce.parse().expect("a nonce"),
+                    record,
+                )
+            })
+            .collect()
+    }
+
+    fn prefix(&self, prefix: &'static str) -> impl Iterator<Item = (&String, &Vec<u8>)> {
+        self.table
+            .range(prefix.to_owned()..)
+            .take_while(move |(key, _)| key.starts_with(prefix))
+    }
+
+    /// Durable invariants 1 and 2: slots end at the next nonce without a gap, and no request has two.
+    pub(crate) fn check(&self) {
+        let mut owners = BTreeSet::new();
+        let mut nonces: BTreeMap<Address, Vec<u64>> = BTreeMap::new();
+        for (account, nonce, slot) in self.slots() {
+            nonces.entry(account).or_default().push(nonce);
+            if let Some(id) = slot.request {
+                assert!(owners.insert(id), "request {id} has two durable slots");
+            }
+            assert!(!slot.attempts.is_empty(), "slot {nonce} is durable and empty");
+        }
+        for (account, nonces) in nonces {
+            let record = self.account(account).expect("an account with slots has a record");
+            let first = nonces.first().copied().unwrap_or_default();
+            let whole: Vec<u64> = (first..record.next_nonce).collect();
+            assert_eq!(nonces, whole, "durable slots of {account} have a gap");
+        }
+    }
+}
