@@ -11,6 +11,7 @@ mod lanes;
 mod read;
 mod record;
 mod store;
+mod torn;
 mod watermark;
 mod writer;
 

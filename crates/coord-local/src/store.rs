@@ -22,6 +22,7 @@ use crate::error::{OpenError, is_damage};
 use crate::lanes::Lanes;
 use crate::read::Reader;
 use crate::record::StoreRecord;
+use crate::torn::{is_torn, open_cut};
 use crate::writer::{Job, Writer};
 
 /// Most jobs that wait for the writer; whoever comes then waits to be let in.
@@ -87,18 +88,15 @@ impl LocalStore {
     /// See [`OpenError`].
     pub fn open(directory: &Path, options: Options) -> Result<Self, OpenError> {
         let locked = Arc::new(Directory::lock(directory, options.clock.now())?);
-        let content = locked.content()?;
-        let reader = open_database(&locked, &options)?;
-        let (watermark, record) = match content {
-            Content::Fresh => (locked.finish_making()?, StoreRecord::default()),
+        let (reader, watermark, record) = match locked.content()? {
+            Content::Fresh => {
+                let reader = open_database(&locked, &options);
+                let reader = reader.map_err(|error| refused(&locked, error))?;
+                (reader, locked.finish_making()?, StoreRecord::default())
+            }
             Content::Store { watermark, acked } => {
-                let record = reader
-                    .store_record()
-                    .map_err(|e| locked.damaged(e.to_string()))?;
-                (
-                    watermark,
-                    complete(&locked, record.unwrap_or_default(), acked)?,
-                )
+                let (reader, record) = open_complete(&locked, &options, acked)?;
+                (reader, watermark, record)
             }
         };
         let appended = Arc::new(Topics::new());
@@ -362,47 +360,63 @@ impl Admin for LocalStore {
     }
 }
 
-fn open_database(directory: &Arc<Directory>, options: &Options) -> Result<Reader, OpenError> {
-    let path = directory.data();
-    let opened = Database::builder(&path)
+/// Opens the files, and checks that everything acknowledged is there.
+fn open_complete(
+    directory: &Arc<Directory>,
+    options: &Options,
+    acked: u64,
+) -> Result<(Reader, StoreRecord), OpenError> {
+    let complete = |reader: &Reader| {
+        let record = reader
+            .store_record()
+            .map_err(|e| directory.damaged(e.to_string()))?;
+        let record = record.unwrap_or_default();
+        if record.groups >= acked {
+            return Ok(record);
+        }
+        Err(directory.damaged(format!(
+            "{acked} groups of commits were acknowledged, only {} are there",
+            record.groups
+        )))
+    };
+    let reader = match open_database(directory, options) {
+        Ok(reader) => reader,
+        Err(error) if is_torn(&error) => open_cut(
+            directory,
+            || open_database(directory, options),
+            |reader| complete(reader).map(drop),
+        )?,
+        Err(error) => return Err(refused(directory, error)),
+    };
+    let record = complete(&reader)?;
+    Ok((reader, record))
+}
+
+fn open_database(directory: &Arc<Directory>, options: &Options) -> Result<Reader, fjall::Error> {
+    let database = Database::builder(directory.data())
         .cache_size(options.cache_bytes)
         .worker_threads(WORKERS)
-        .open()
-        .and_then(|database| {
-            let buffer = options.buffer_bytes.max(BUFFER_BYTES_MIN);
-            let settings = || KeyspaceCreateOptions::default().max_memtable_size(buffer);
-            let space = database.keyspace(SPACE, settings)?;
-            Ok(Reader {
-                database,
-                space,
-                _directory: Arc::clone(directory),
-            })
-        });
-    opened.map_err(|error| {
-        if is_damage(&error) {
-            return directory.damaged(format!("{}: {error}", path.display()));
-        }
-        io_error(
-            "open the store's files in",
-            &path,
-            std::io::Error::other(error),
-        )
+        .open()?;
+    let buffer = options.buffer_bytes.max(BUFFER_BYTES_MIN);
+    let settings = || KeyspaceCreateOptions::default().max_memtable_size(buffer);
+    let space = database.keyspace(SPACE, settings)?;
+    Ok(Reader {
+        database,
+        space,
+        _directory: Arc::clone(directory),
     })
 }
 
-/// Checks that everything acknowledged is there.
-fn complete(
-    directory: &Directory,
-    record: StoreRecord,
-    acked: u64,
-) -> Result<StoreRecord, OpenError> {
-    if record.groups >= acked {
-        return Ok(record);
+fn refused(directory: &Directory, error: fjall::Error) -> OpenError {
+    let path = directory.data();
+    if is_damage(&error) {
+        return directory.damaged(format!("{}: {error}", path.display()));
     }
-    Err(directory.damaged(format!(
-        "{acked} groups of commits were acknowledged, only {} are there",
-        record.groups
-    )))
+    io_error(
+        "open the store's files in",
+        &path,
+        std::io::Error::other(error),
+    )
 }
 
 fn closed() -> StoreError {

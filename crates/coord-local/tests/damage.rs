@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use baton_coord::{Admin, Batch, Log, Position, Scan, StoreError, Table};
-use baton_coord_local::{LocalStore, OpenError, Options};
+use baton_coord_local::{LocalStore, Options};
 use baton_model::LaneId;
 use bytes::Bytes;
 use rand::rngs::StdRng;
@@ -206,4 +206,69 @@ async fn damage_is_never_silent() {
         silent.join("\n")
     );
     assert!(counts["refused to open"] > 50 && counts.contains_key("refused to read"));
+}
+
+/// A group of commits of which the disk kept the end but not the middle, as a loss of power can leave it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_torn_write_that_nobody_was_told_of_is_dropped() {
+    let original = tempfile::tempdir().expect("a directory");
+    let lane = LaneId::new("tx/torn").expect("a lane id");
+    let batch = |turn: usize| {
+        let mut batch = Batch::new(lane.clone());
+        batch.puts = vec![(
+            Bytes::from("key"),
+            Bytes::from(format!("{turn};").repeat(20_000)),
+        )];
+        batch.appends = vec![Bytes::from(turn.to_string())];
+        batch
+    };
+    let store = LocalStore::open(original.path(), Options::default()).expect("the store opens");
+    let mut acked_before_last = Vec::new();
+    for turn in 0..20 {
+        acked_before_last = fs::read(original.path().join("acked")).expect("the watermark");
+        store
+            .commit(batch(turn))
+            .await
+            .expect("the commit is durable");
+    }
+    store.close().await;
+    let journal = original.path().join("data/0.jnl");
+    let mut bytes = fs::read(&journal).expect("the journal");
+    let end = bytes
+        .iter()
+        .rposition(|byte| *byte != 0)
+        .expect("the journal has content");
+    bytes[end - 20_000..end - 15_904].fill(0);
+    fs::write(&journal, &bytes).expect("a write");
+
+    // The last group was acknowledged: its loss is an error, the same each time.
+    for _ in 0..2 {
+        let refused = LocalStore::open(original.path(), Options::default()).err();
+        let said = refused.expect("it is refused").to_string();
+        assert!(
+            said.contains("20 groups of commits were acknowledged, only 19"),
+            "{said}"
+        );
+    }
+    // It was not: the store opens without it, whole.
+    fs::write(original.path().join("acked"), acked_before_last).expect("a write");
+    let store = LocalStore::open(original.path(), Options::default()).expect("the store opens");
+    let found = store
+        .get(&lane, &Bytes::from("key"))
+        .await
+        .expect("the store reads");
+    assert_eq!(
+        found.map(|entry| entry.value.slice(..3)),
+        Some(Bytes::from("18;"))
+    );
+    assert_eq!(store.last(&lane).await, Ok(Position(19)));
+    let next = store
+        .commit(batch(99))
+        .await
+        .expect("the commit is durable");
+    assert_eq!(next.last, Some(Position(20)));
+    store.close().await;
+    let store = LocalStore::open(original.path(), Options::default()).expect("it opens again");
+    assert_eq!(store.last(&lane).await, Ok(Position(20)));
+    store.close().await;
 }

@@ -26,10 +26,15 @@ const MEMORY_KIB: u64 = 16 << 20;
 /// Most of anvil's output that an error shows, in bytes from its end.
 const LOG_SHOWN: u64 = 2000;
 
-/// Runs the program in its arguments without waiting, tells its process id, and kills it when
-/// standard input ends: however this process ends, anvil ends too.
+/// Runs the program in its arguments, tells its process id and its end, and kills it when standard
+/// input ends: however this process ends, anvil ends too.
 const SUPERVISOR: &str = r#"ulimit -v "$1" 2>/dev/null; shift
-"$@" & echo "pid $!"; read -r _; kill -9 "$!" 2>/dev/null; wait"#;
+exec 3<&0
+"$@" 3<&- & child=$!
+echo "pid $child"
+{ read -r _ <&3; kill -9 "$child" 2>/dev/null; } & watcher=$!
+wait "$child"; echo "exited $?"
+kill "$watcher" 2>/dev/null"#;
 
 /// When anvil makes blocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,7 +99,7 @@ pub enum AnvilError {
     #[error("anvil could not be started: {0}")]
     Io(#[from] std::io::Error),
     /// It did not get ready.
-    #[error("anvil was not ready within {} s; its output ends: {log}", START_MAX.as_secs())]
+    #[error("anvil ended, or was not ready within {} s; its output: {log}", START_MAX.as_secs())]
     NotReady {
         /// The end of its output.
         log: String,
@@ -222,6 +227,10 @@ impl Anvil {
 
     async fn is_ready(&mut self) -> Result<bool, AnvilError> {
         let log = self.log()?;
+        if log.contains("\nexited ") {
+            let log = self.log_end()?;
+            return Err(AnvilError::NotReady { log });
+        }
         let after = |mark: &str| {
             let rest = log.split_once(mark)?.1;
             let end = rest.find(|c: char| !c.is_ascii_digit())?;
@@ -339,6 +348,16 @@ mod tests {
         assert!(runs(pid));
         drop(anvil);
         assert!(!runs(pid));
+    }
+
+    #[tokio::test]
+    async fn one_that_ends_at_once_is_told_with_its_own_words() {
+        let options = AnvilOptions {
+            arguments: vec!["--no-such-option".to_owned()],
+            ..AnvilOptions::default()
+        };
+        let error = Anvil::start(&options).await.unwrap_err().to_string();
+        assert!(error.contains("--no-such-option"), "{error}");
     }
 
     #[tokio::test]
