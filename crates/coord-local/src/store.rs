@@ -1,6 +1,7 @@
 //! Opening, closing, and the contract.
 
 use std::path::Path;
+use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -16,6 +17,7 @@ use fjall::{Database, KeyspaceCreateOptions};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::Instant;
 
+use crate::answers::{self, Stopped};
 use crate::clock::SystemClock;
 use crate::directory::{Content, Directory, io_error};
 use crate::error::{OpenError, is_damage};
@@ -36,6 +38,8 @@ const BUFFER_BYTES_MIN: u64 = 64 * 1024;
 /// The name of the one key space (see [`crate::keys`]).
 const SPACE: &str = "baton";
 
+/// Most durable groups that wait to be answered; they share the flush of the watermark.
+const GROUPS_AHEAD_MAX: usize = 4;
 /// Threads that move data from memory to sorted files and merge those.
 const WORKERS: usize = 1;
 
@@ -63,7 +67,8 @@ struct Shared {
     jobs: RwLock<Option<mpsc::Sender<Job>>>,
     /// `None` once closed.
     reader: RwLock<Option<Reader>>,
-    writer: Mutex<Option<JoinHandle<()>>>,
+    /// The writer and the one that answers, which ends after it.
+    threads: Mutex<Vec<JoinHandle<()>>>,
     /// Permits of one KiB each for batches on their way to the writer.
     room: Arc<Semaphore>,
     appended: Arc<Topics>,
@@ -100,25 +105,32 @@ impl LocalStore {
             }
         };
         let appended = Arc::new(Topics::new());
+        let stopped = Stopped::default();
+        let (durable, groups) = sync_channel(GROUPS_AHEAD_MAX);
         let writer = Writer {
             reader: reader.clone(),
             record,
-            watermark,
             clock: options.clock,
-            appended: Arc::clone(&appended),
             lanes: Lanes::default(),
-            stopped: None,
+            durable,
+            stopped: Arc::clone(&stopped),
         };
         let (sender, jobs) = mpsc::channel(QUEUE_JOBS_MAX);
-        let thread = thread::Builder::new()
-            .name("store-writer".to_owned())
-            .spawn(move || writer.run(jobs))
-            .map_err(|source| io_error("start the writer of", directory, source))?;
+        let start = |name: &str, run: Box<dyn FnOnce() + Send>| {
+            let thread = thread::Builder::new().name(name.to_owned()).spawn(run);
+            thread.map_err(|source| io_error("start a thread for", directory, source))
+        };
+        let topics = Arc::clone(&appended);
+        let answer = move || answers::run(&groups, &watermark, &topics, &stopped);
+        let threads = vec![
+            start("store-writer", Box::new(move || writer.run(jobs)))?,
+            start("store-answers", Box::new(answer))?,
+        ];
         Ok(Self {
             shared: Arc::new(Shared {
                 jobs: RwLock::new(Some(sender)),
                 reader: RwLock::new(Some(reader)),
-                writer: Mutex::new(Some(thread)),
+                threads: Mutex::new(threads),
                 room: Arc::new(Semaphore::new(QUEUE_KIB_MAX)),
                 appended,
                 topics: Topics::new(),
@@ -198,14 +210,13 @@ impl Shared {
                 .unwrap_or_else(PoisonError::into_inner)
                 .take(),
         );
-        let writer = self
-            .writer
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
-        if writer.is_some_and(|writer| writer.join().is_err()) {
-            tracing::error!("the store's writer had failed");
+        let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        for thread in threads.drain(..) {
+            if thread.join().is_err() {
+                tracing::error!("a thread of the store had failed");
+            }
         }
+        drop(threads);
         drop(
             self.reader
                 .write()

@@ -6,6 +6,7 @@
 //! journal is put back as it was, and the store stays closed.
 
 use std::fs::{self, File};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use crate::directory::{Directory, io_error};
@@ -33,11 +34,16 @@ pub(crate) fn open_cut<T>(
     };
     let kept = journal.with_extension(KEPT);
     fs::copy(&journal, &kept).map_err(|source| io_error("copy the journal to", &kept, source))?;
-    let length = fs::metadata(&kept)
-        .map_err(|source| io_error("read", &kept, source))?
-        .len();
-    let opened = longest(length, |bytes| {
-        restore(&kept, &journal, bytes)?;
+    let mut content = fs::read(&kept).map_err(|source| io_error("read", &kept, source))?;
+    // The unused rest of a journal is zeros.
+    content.truncate(
+        content
+            .iter()
+            .rposition(|byte| *byte != 0)
+            .map_or(0, |last| last + 1),
+    );
+    let opened = longest(content.len(), |bytes| {
+        write(&journal, &content[..bytes])?;
         match open() {
             Ok(opened) => Ok(Some(opened)),
             Err(error) if is_torn(&error) => Ok(None),
@@ -49,12 +55,13 @@ pub(crate) fn open_cut<T>(
             .ok_or_else(|| directory.damaged("the journal is damaged throughout".to_owned()))?;
         complete(&opened).map(|()| opened)
     });
-    match &checked {
-        Ok(_) => tracing::warn!(
+    if checked.is_ok() {
+        tracing::warn!(
             kept = %kept.display(),
             "dropped a torn write, which nobody was told of, from the end of the journal"
-        ),
-        Err(_) => restore(&kept, &journal, length)?,
+        );
+    } else {
+        fs::rename(&kept, &journal).map_err(|source| io_error("restore", &journal, source))?;
     }
     checked
 }
@@ -62,8 +69,8 @@ pub(crate) fn open_cut<T>(
 /// What `attempt` gives for the greatest number below `length` for which it gives something, if it gives something for
 /// every number below that.
 fn longest<T>(
-    length: u64,
-    attempt: impl Fn(u64) -> Result<Option<T>, OpenError>,
+    length: usize,
+    attempt: impl Fn(usize) -> Result<Option<T>, OpenError>,
 ) -> Result<Option<T>, OpenError> {
     let (mut works, mut fails) = (0, length);
     while fails - works > 1 {
@@ -76,12 +83,10 @@ fn longest<T>(
     attempt(works)
 }
 
-/// Makes the journal the first `bytes` bytes of what was kept, durably.
-fn restore(kept: &Path, journal: &Path, bytes: u64) -> Result<(), OpenError> {
+fn write(journal: &Path, content: &[u8]) -> Result<(), OpenError> {
     let write = || {
-        fs::copy(kept, journal)?;
-        let file = File::options().write(true).open(journal)?;
-        file.set_len(bytes)?;
+        let mut file = File::create(journal)?;
+        file.write_all(content)?;
         file.sync_all()
     };
     write().map_err(|source| io_error("cut", journal, source))

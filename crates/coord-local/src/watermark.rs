@@ -5,8 +5,8 @@
 //! anybody hears of it, the group's number is written into a small file. A store that opens with less than that has lost
 //! acknowledged commits, or was replaced by an older copy, and says so.
 //!
-//! The file is not flushed with each group: it survives the end of the process, not a loss of power. Losing it to the
-//! latter leaves an older number, which is harmless; what the group wrote was flushed before.
+//! It is flushed like the journal, which is a second, small flush for each group: otherwise a loss of power could leave an
+//! older number, and with it a journal that was damaged behind that number would pass.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -31,7 +31,6 @@ impl Watermark {
             .open(path)?;
         let mark = Self(file);
         mark.raise(0)?;
-        mark.0.sync_all()?;
         Ok(mark)
     }
 
@@ -52,17 +51,13 @@ impl Watermark {
             .ok_or_else(damaged)
     }
 
-    /// Writes a higher number.
+    /// Writes a higher number, durably.
     pub(crate) fn raise(&self, number: u64) -> io::Result<()> {
         let mut bytes = [0; FILE_BYTES];
         bytes[..NUMBER_BYTES].copy_from_slice(&number.to_be_bytes());
         bytes[NUMBER_BYTES..].copy_from_slice(&(!number).to_be_bytes());
-        self.0.write_all_at(&bytes, 0)
-    }
-
-    /// Makes the number survive a loss of power.
-    pub(crate) fn flush(&self) -> io::Result<()> {
-        self.0.sync_all()
+        self.0.write_all_at(&bytes, 0)?;
+        self.0.sync_data()
     }
 }
 

@@ -1,27 +1,28 @@
 //! The one thread that writes.
 //!
 //! It takes whatever has queued up, checks each batch against the state that the ones before it leave, writes all that
-//! hold as one atomic, flushed write of the underlying store, and then answers all of them. The cost of a flush is shared
+//! hold as one atomic, flushed write of the underlying store, and then hands them over to be answered ([`crate::answers`]). The cost of a flush is shared
 //! by the whole group.
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::mpsc::{SendError, SyncSender};
 use std::time::Duration;
 
 use baton_coord::{
     Batch, Clock, CommitError, Committed, Epoch, HolderId, LeaseError, Position, Precondition,
-    StoreError, Topics, Version,
+    StoreError, Version,
 };
 use baton_model::LaneId;
 use fjall::{Keyspace, OwnedWriteBatch, PersistMode, Readable, Snapshot};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
+use crate::answers::{self, Answer, Durable, Stopped};
 use crate::error::{damaged, read_error};
 use crate::keys::{self, STORE_KEY};
 use crate::lanes::Lanes;
 use crate::read::Reader;
 use crate::record::StoreRecord;
-use crate::watermark::Watermark;
 
 /// Most operations in one group: bounds how long its first batch waits for the others.
 const GROUP_OPS_MAX: usize = 32 * 1024;
@@ -61,12 +62,11 @@ pub(crate) enum Job {
 pub(crate) struct Writer {
     pub(crate) reader: Reader,
     pub(crate) record: StoreRecord,
-    pub(crate) watermark: Watermark,
     pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) appended: Arc<Topics>,
     pub(crate) lanes: Lanes,
-    /// Why no more is accepted, once a write has failed.
-    pub(crate) stopped: Option<String>,
+    /// Where durable groups go to be answered.
+    pub(crate) durable: SyncSender<Durable>,
+    pub(crate) stopped: Stopped,
 }
 
 /// A group in preparation.
@@ -78,20 +78,6 @@ struct Group {
     answers: Vec<Answer>,
     operations: usize,
     bytes: usize,
-}
-
-/// What is told when the group is durable.
-enum Answer {
-    Committed {
-        lane: LaneId,
-        committed: Committed,
-        answer: oneshot::Sender<Result<Committed, CommitError>>,
-        _room: OwnedSemaphorePermit,
-    },
-    Acquired {
-        epoch: Epoch,
-        answer: oneshot::Sender<Result<Epoch, LeaseError>>,
-    },
 }
 
 impl Writer {
@@ -108,9 +94,6 @@ impl Writer {
             }
             self.finish(group);
             self.lanes.shed();
-        }
-        if let Err(error) = self.watermark.flush() {
-            tracing::warn!(%error, "the store closed without flushing its watermark");
         }
     }
 
@@ -185,14 +168,14 @@ impl Writer {
                 lane,
                 committed,
                 answer,
-                _room: room,
+                room,
             }),
             Err(error) => drop(answer.send(Err(error))),
         }
     }
 
     fn check(&mut self, group: &Group, batch: &Batch) -> Result<(), CommitError> {
-        if let Some(reason) = &self.stopped {
+        if let Some(reason) = self.stopped.get() {
             return Err(CommitError::Unavailable {
                 reason: reason.clone(),
             });
@@ -287,7 +270,7 @@ impl Writer {
         holder: &HolderId,
         ttl: Duration,
     ) -> Result<Epoch, LeaseError> {
-        if let Some(reason) = &self.stopped {
+        if let Some(reason) = self.stopped.get() {
             return Err(LeaseError::Store(StoreError::Unavailable {
                 reason: reason.clone(),
             }));
@@ -305,7 +288,7 @@ impl Writer {
         Ok(epoch)
     }
 
-    /// Makes the group durable and answers it.
+    /// Makes the group durable and hands it over to be answered.
     fn finish(&mut self, mut group: Group) {
         if group.answers.is_empty() {
             return;
@@ -314,22 +297,22 @@ impl Writer {
         group
             .write
             .insert(&self.reader.space, STORE_KEY, self.record.encode());
-        let written = group.write.commit().map_err(|error| error.to_string());
-        let marked = written.and_then(|()| {
-            self.watermark
-                .raise(self.record.groups)
-                .map_err(|error| error.to_string())
-        });
-        match marked {
-            Ok(()) => answer_all(group.answers, &self.appended),
-            // Whether the group is on the disk is unknown, and a second flush that succeeds would prove nothing about
-            // the first: only a look at the disk can tell, so nothing more is accepted until the store is reopened.
-            Err(error) => {
-                tracing::error!(%error, "the store failed to write and stops accepting");
-                let reason = format!("the store stopped after a failed write ({error}); reopen it");
-                answer_unknown(group.answers, &reason);
-                self.stopped = Some(reason);
-            }
+        if let Err(error) = group.write.commit() {
+            answers::fail(
+                group.answers,
+                answers::stop(&self.stopped, &error.to_string()),
+            );
+            return;
+        }
+        let durable = Durable {
+            number: self.record.groups,
+            answers: group.answers,
+        };
+        if let Err(SendError(durable)) = self.durable.send(durable) {
+            answers::fail(
+                durable.answers,
+                answers::stop(&self.stopped, "nobody answers"),
+            );
         }
     }
 }
@@ -351,42 +334,6 @@ impl Group {
             Some(Some((version, _))) => Ok(Some(version)),
             Some(None) => Err(damaged(format!("lane {lane}: a value has no version"))),
             None => Ok(None),
-        }
-    }
-}
-
-fn answer_all(answers: Vec<Answer>, appended: &Topics) {
-    for answer in answers {
-        // Whoever asked may have gone away; the commit stands.
-        match answer {
-            Answer::Committed {
-                lane,
-                committed,
-                answer,
-                ..
-            } => {
-                let wake = committed.last.is_some();
-                drop(answer.send(Ok(committed)));
-                if wake {
-                    appended.publish(lane.as_str());
-                }
-            }
-            Answer::Acquired { epoch, answer } => drop(answer.send(Ok(epoch))),
-        }
-    }
-}
-
-fn answer_unknown(answers: Vec<Answer>, reason: &str) {
-    let reason = || reason.to_owned();
-    for answer in answers {
-        match answer {
-            Answer::Committed { answer, .. } => {
-                drop(answer.send(Err(CommitError::Unknown { reason: reason() })));
-            }
-            Answer::Acquired { answer, .. } => {
-                let failed = StoreError::Unavailable { reason: reason() };
-                drop(answer.send(Err(LeaseError::Store(failed))));
-            }
         }
     }
 }

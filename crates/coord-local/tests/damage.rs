@@ -14,7 +14,7 @@ use rand::{Rng, SeedableRng};
 
 const SEED: u64 = 0xda3a_6ed0;
 /// Bits flipped in each file, at random places.
-const FLIPS: usize = 12;
+const FLIPS: usize = 8;
 
 type Content = BTreeMap<LaneId, (Vec<(Bytes, Bytes)>, Vec<Bytes>)>;
 
@@ -215,10 +215,11 @@ async fn a_torn_write_that_nobody_was_told_of_is_dropped() {
     let lane = LaneId::new("tx/torn").expect("a lane id");
     let batch = |turn: usize| {
         let mut batch = Batch::new(lane.clone());
-        batch.puts = vec![(
-            Bytes::from("key"),
-            Bytes::from(format!("{turn};").repeat(20_000)),
-        )];
+        // Random, so that it is stored in its full length.
+        let mut value = vec![0; 60_000];
+        StdRng::seed_from_u64(SEED).fill(&mut value[..]);
+        value.splice(..3, format!("{turn:02};").into_bytes());
+        batch.puts = vec![(Bytes::from("key"), Bytes::from(value))];
         batch.appends = vec![Bytes::from(turn.to_string())];
         batch
     };

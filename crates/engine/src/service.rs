@@ -1,7 +1,8 @@
-//! The service behind the HTTP API: takes requests in, hands commands to lanes, and tells where things stand.
+//! The service behind the HTTP API: takes requests in, hands commands to lanes, and tells where
+//! things stand.
 //!
-//! It runs on any replica and never holds a baton. What it accepts is one atomic batch to the relayer's lane; whoever runs
-//! the lane finds it in the inbox.
+//! It runs on any replica and never holds a baton. What it accepts is one atomic batch to the
+//! relayer's lane; whoever runs the lane finds it in the inbox.
 
 mod accept;
 mod command;
@@ -38,7 +39,8 @@ pub use view::{
 
 use crate::{Relayer, SharedClock, SharedStore};
 
-/// Where ids of requests and commands come from. They must be unique over all replicas and for ever.
+/// Where ids of requests and commands come from. They must be unique over all replicas and for
+/// ever.
 pub type Ids = Arc<dyn Fn() -> Uuid + Send + Sync>;
 
 /// How the service behaves.
@@ -46,16 +48,17 @@ pub type Ids = Arc<dyn Fn() -> Uuid + Send + Sync>;
 pub struct ServiceOptions {
     /// How long a request without `valid_until` may take until it is mined.
     pub validity: Duration,
-    /// How long an answer to a cancel or replace waits for the lane to carry it out. Beyond, the command is as durable,
-    /// and the answer says that it is pending.
+    /// How long an answer to a cancel or replace waits for the lane to carry it out. Beyond, the
+    /// command is as durable, and the answer says that it is pending.
     pub command_wait: Duration,
     /// How long to go on finding out whether a commit with an unknown outcome was applied.
     pub unknown_wait: Duration,
 }
 
 impl Default for ServiceOptions {
-    /// 8 h are the reference's validity. 5 s are several blocks' worth of a lane's turn-around and far below the time-out
-    /// of a request; 2 s are some round trips to a store that is failing over.
+    /// 8 h are the reference's validity. 5 s are several blocks' worth of a lane's turn-around and
+    /// far below the time-out of a request; 2 s are some round trips to a store that is failing
+    /// over.
     fn default() -> Self {
         Self {
             validity: Duration::from_secs(8 * 3600),
@@ -77,7 +80,8 @@ pub struct Service {
 }
 
 impl Service {
-    /// A service for these relayers. Of several with one id the first counts; configurations are checked for that before.
+    /// A service for these relayers. Of several with one id the first counts; configurations are
+    /// checked for that before.
     pub fn new(
         store: SharedStore,
         relayers: Vec<Relayer>,

@@ -11,7 +11,6 @@ use tokio::time::{Instant, sleep, timeout_at};
 use super::error::ServiceError;
 use super::idempotency::IdempotencyKey;
 use super::request::TxRequest;
-use super::table::LaneTable;
 use super::validate::accepted_spec;
 use super::view::TransactionView;
 use super::{Service, check_running};
@@ -47,10 +46,12 @@ struct Named {
 }
 
 impl Service {
-    /// Accepts a transaction: when this returns, it is durable in the relayer's lane and will be executed.
+    /// Accepts a transaction: when this returns, it is durable in the relayer's lane and will be
+    /// executed.
     ///
-    /// The body is held against the idempotency key before anything that may have changed since the first time: a repeated
-    /// request gets the first answer also when the relayer was paused or `valid_until` passed meanwhile.
+    /// The body is held against the idempotency key before anything that may have changed since the
+    /// first time: a repeated request gets the first answer also when the relayer was paused or
+    /// `valid_until` passed meanwhile.
     pub async fn send(
         &self,
         relayer: &str,
@@ -91,7 +92,8 @@ impl Service {
         ))
     }
 
-    /// Tells the lane that its inbox has something. The lane finds it anyway, only later, so a failure is no error.
+    /// Tells the lane that its inbox has something. The lane finds it anyway, only later, so a
+    /// failure is no error.
     pub(super) async fn wake_lane(&self, relayer: &Relayer) {
         if let Err(error) = self.store.publish(&inbox_topic(&relayer.lane())).await {
             tracing::warn!(relayer = %relayer.id, %error, "the lane could not be woken");
@@ -99,16 +101,9 @@ impl Service {
     }
 
     /// The first answer that was given under a key.
-    async fn replay(
-        &self,
-        relayer: &Relayer,
-        named: &Named,
-    ) -> Result<Option<Sent>, ServiceError> {
+    async fn replay(&self, relayer: &Relayer, named: &Named) -> Result<Option<Sent>, ServiceError> {
         let lane = relayer.lane();
-        let table = LaneTable {
-            store: &self.store,
-            lane: &lane,
-        };
+        let table = self.table(&lane);
         let found: Option<IdempotencyRecord> = table.get(key::idempotency(&named.key)).await?;
         let Some(IdempotencyRecord { id, body }) = found else {
             return Ok(None);
@@ -124,8 +119,9 @@ impl Service {
         }))
     }
 
-    /// Commits a request. A commit with an unknown outcome is repeated as it is: the first condition lets it take effect
-    /// once only, and whether that condition holds tells what became of the one before.
+    /// Commits a request. A commit with an unknown outcome is repeated as it is: the first
+    /// condition lets it take effect once only, and whether that condition holds tells what became
+    /// of the one before.
     async fn commit_accept(
         &self,
         relayer: &Relayer,
@@ -142,11 +138,12 @@ impl Service {
         for _ in 0..COMMIT_TRIES_MAX {
             let answer = match deadline {
                 None => self.store.commit(batch.clone()).await,
-                Some(deadline) => match timeout_at(deadline, self.store.commit(batch.clone())).await
-                {
-                    Ok(answer) => answer,
-                    Err(_) => return Err(unknown),
-                },
+                Some(deadline) => {
+                    match timeout_at(deadline, self.store.commit(batch.clone())).await {
+                        Ok(answer) => answer,
+                        Err(_) => return Err(unknown),
+                    }
+                }
             };
             match answer {
                 Ok(_) => return Ok(Outcome::Accepted),
@@ -213,7 +210,9 @@ fn accept_batch(relayer: &Relayer, record: &RequestRecord, named: Option<&Named>
     let id = record.id;
     let mut batch = Batch::new(relayer.lane());
     let request_key = Key::from(key::request(id));
-    batch.require.push(Precondition::Absent(request_key.clone()));
+    batch
+        .require
+        .push(Precondition::Absent(request_key.clone()));
     batch.puts.push((request_key, encode(record).into()));
     let created = key::created(record.created_at, id);
     batch.puts.push((created.into(), Key::new()));

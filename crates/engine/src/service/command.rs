@@ -1,5 +1,5 @@
-//! Cancelling and replacing. A command goes into the lane's inbox; whoever runs the lane carries it out and writes the
-//! outcome into the transaction's record.
+//! Cancelling and replacing. A command goes into the lane's inbox; whoever runs the lane carries it
+//! out and writes the outcome into the transaction's record.
 
 use std::time::Duration;
 
@@ -20,9 +20,11 @@ use crate::{Relayer, changed_topic};
 
 /// How long to wait before looking again without being woken: what a lost wake-up costs.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
-/// Most transactions that one call cancels: its answer names each, about 4 MB. The next call goes on.
+/// Most transactions that one call cancels: its answer names each, about 4 MB. The next call goes
+/// on.
 const CANCEL_MAX: usize = 100_000;
-/// Commands in one batch: some thousand small entries, so that new requests are not held up for long.
+/// Commands in one batch: some thousand small entries, so that new requests are not held up for
+/// long.
 const CANCEL_BATCH: usize = 1000;
 /// Commits for one batch of cancels: one, and repetitions while the outcome is unknown.
 const CANCEL_TRIES: usize = 3;
@@ -65,10 +67,12 @@ enum Progress {
 }
 
 impl Service {
-    /// Cancels a transaction: at once while it has no nonce, otherwise by a no-op that competes with it for its nonce.
+    /// Cancels a transaction: at once while it has no nonce, otherwise by a no-op that competes
+    /// with it for its nonce.
     ///
     /// # Errors
-    /// [`ServiceError::Invalid`] when it is mined or has ended, or is when the command reaches its lane.
+    /// [`ServiceError::Invalid`] when it is mined or has ended, or is when the command reaches its
+    /// lane.
     pub async fn cancel(&self, relayer: &str, id: &str) -> Result<Commanded, ServiceError> {
         let relayer = self.relayer(relayer)?;
         check_running(relayer)?;
@@ -83,14 +87,14 @@ impl Service {
             spec: None,
             confirmed: true,
         };
-        self.carry_out(relayer, command, entry).await
+        self.carry_out(relayer, command, entry, &record).await
     }
 
     /// Replaces what a transaction asks for, under the nonce that it has.
     ///
     /// # Errors
-    /// [`ServiceError::Invalid`] when the body breaks a rule, or the transaction is mined or has ended, or the lane
-    /// refuses the bid.
+    /// [`ServiceError::Invalid`] when the body breaks a rule, or the transaction is mined or has
+    /// ended, or the lane refuses the bid.
     pub async fn replace(
         &self,
         relayer: &str,
@@ -102,7 +106,10 @@ impl Service {
         let record = self.record(relayer, id).await?;
         check_open(&record, "replaced")?;
         if record.is_canceled {
-            let text = format!("transaction {} is being cancelled and cannot be replaced", record.id);
+            let text = format!(
+                "transaction {} is being cancelled and cannot be replaced",
+                record.id
+            );
             return Err(ServiceError::Invalid(text));
         }
         let request = TxRequest::parse(body).map_err(ServiceError::Invalid)?;
@@ -121,7 +128,7 @@ impl Service {
             spec: Some(spec),
             confirmed: true,
         };
-        self.carry_out(relayer, command, entry).await
+        self.carry_out(relayer, command, entry, &record).await
     }
 
     /// Cancels every transaction of a relayer that is pending, sent or submitted.
@@ -150,9 +157,11 @@ impl Service {
         relayer: &Relayer,
         mut command: Command,
         entry: InboxRecord,
+        record: &RequestRecord,
     ) -> Result<Commanded, ServiceError> {
         let lane = relayer.lane();
-        // Listens before it sends, so that no wake-up is missed and nothing can fail once the command is taken.
+        // Listens before it sends, so that no wake-up is missed and nothing can fail once the
+        // command is taken.
         let mut changes = self.store.subscribe(&changed_topic(&lane)).await?;
         let mut batch = Batch::new(lane);
         batch.appends.push(encode(&entry).into());
@@ -176,43 +185,43 @@ impl Service {
             }
         }
         self.wake_lane(relayer).await;
-        self.follow(relayer, &command, &mut *changes).await
+        let known = TransactionView::of(record, relayer);
+        self.follow(relayer, &command, known, &mut *changes).await
     }
 
-    /// Reads the record, again at every change, until the command's outcome is in it or the wait is over.
+    /// Reads the record, again at every change, until the command's outcome is in it or the wait is
+    /// over.
     async fn follow(
         &self,
         relayer: &Relayer,
         command: &Command,
+        mut known: TransactionView,
         changes: &mut dyn Wakeups,
     ) -> Result<Commanded, ServiceError> {
         let lane = relayer.lane();
         let deadline = Instant::now() + self.options.command_wait;
         loop {
-            let read = self.table(&lane).request(command.id).await;
-            if let Ok(Some(record)) = &read {
-                let transaction = TransactionView::of(record, relayer);
-                match command.progress(record) {
+            // A read that fails now may succeed later, and the command is on its way.
+            if let Ok(Some(record)) = self.table(&lane).request(command.id).await {
+                known = TransactionView::of(&record, relayer);
+                match command.progress(&record) {
                     Progress::Waiting => {}
+                    Progress::Refused(text) => return Err(ServiceError::Invalid(text)),
                     Progress::Done => {
                         return Ok(Commanded {
-                            transaction,
+                            transaction: known,
                             pending: false,
                         });
                     }
-                    Progress::Refused(text) => return Err(ServiceError::Invalid(text)),
-                }
-                if Instant::now() >= deadline && command.confirmed {
-                    return Ok(Commanded {
-                        transaction,
-                        pending: true,
-                    });
                 }
             }
             if Instant::now() >= deadline {
-                return Err(match read {
-                    Ok(None) => ServiceError::transaction_not_found(command.id),
-                    Ok(Some(_)) | Err(_) => ServiceError::UnknownCommand { id: command.id },
+                if !command.confirmed {
+                    return Err(ServiceError::UnknownCommand { id: command.id });
+                }
+                return Ok(Commanded {
+                    transaction: known,
+                    pending: true,
                 });
             }
             let look_again = (Instant::now() + LOOK_AGAIN).min(deadline);
@@ -247,7 +256,9 @@ impl Service {
         let mut seen = std::collections::BTreeSet::new();
         loop {
             let entries = table.ids_by_value(&index).await?;
-            let Some((key, _)) = entries.last() else { break };
+            let Some((key, _)) = entries.last() else {
+                break;
+            };
             index.after = Some(key.clone());
             seen.extend(entries.iter().map(|(_, id)| *id));
             let ids = entries.into_iter().map(|(_, id)| id);
@@ -261,7 +272,8 @@ impl Service {
         Ok(open)
     }
 
-    /// Appends cancels. Cancelling twice is cancelling, so an unknown outcome is followed by another try.
+    /// Appends cancels. Cancelling twice is cancelling, so an unknown outcome is followed by
+    /// another try.
     async fn commit_cancels(&self, relayer: &Relayer, ids: &[RequestId]) -> bool {
         let mut batch = Batch::new(relayer.lane());
         for id in ids {
@@ -273,7 +285,8 @@ impl Service {
             match self.store.commit(batch.clone()).await {
                 Ok(_) => return true,
                 Err(CommitError::Unknown { reason }) => {
-                    tracing::warn!(relayer = %relayer.id, reason, "whether cancels were taken is unknown");
+                    tracing::warn!(relayer = %relayer.id, reason, "whether cancels were taken is \
+                    unknown");
                 }
                 Err(error) => {
                     tracing::warn!(relayer = %relayer.id, %error, "cancels were not taken");
@@ -294,7 +307,8 @@ impl Command {
                 Some(text) => Progress::Refused(text.clone()),
             };
         }
-        // The outcome of another command, or the end of the transaction, may stand in the place of this one's.
+        // The outcome of another command, or the end of the transaction, may stand in the place of
+        // this one's.
         let took_effect = match &self.spec {
             Some(spec) => record.spec == *spec,
             None => record.is_canceled || record.status == TxStatus::Canceled,

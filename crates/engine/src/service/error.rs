@@ -20,7 +20,8 @@ pub enum ServiceError {
     NotFound(String),
     /// The idempotency key was used with another body.
     #[error(
-        "Idempotency-Key was already used for transaction {id} with another body; use a new key for another transaction"
+        "Idempotency-Key was already used for transaction {id} with another body; use a new key \
+        for another transaction"
     )]
     KeyReused {
         /// The transaction that the key stands for.
@@ -36,7 +37,8 @@ pub enum ServiceError {
     },
     /// The store did not say whether a command was taken.
     #[error(
-        "whether the command for transaction {id} was taken is unknown; look at the transaction, and repeat the command if \
+        "whether the command for transaction {id} was taken is unknown; look at the transaction, \
+        and repeat the command if \
          nothing changed"
     )]
     UnknownCommand {

@@ -10,7 +10,8 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use baton_edge::{
-    ApiError, ApiJson, ApiPath, ApiQuery, ApiResponse, Page, Readiness, health_router, metrics_router,
+    ApiError, ApiJson, ApiPath, ApiQuery, ApiResponse, Page, Readiness, health_router,
+    metrics_router,
 };
 use baton_model::TxStatus;
 use prometheus_client::registry::Registry;
@@ -19,8 +20,8 @@ use serde_json::value::RawValue;
 
 use super::{Commanded, IdempotencyKey, Service, ServiceError};
 
-/// Most bytes of a body. The largest transaction has some 128 KiB of data, which is 256 KiB of hex; twice that leaves room
-/// for escapes, white space and fields that are not read.
+/// Most bytes of a body. The largest transaction has some 128 KiB of data, which is 256 KiB of hex;
+/// twice that leaves room for escapes, white space and fields that are not read.
 pub const BODY_BYTES_MAX: usize = 512 * 1024;
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -29,13 +30,16 @@ const COMMAND: HeaderName = HeaderName::from_static("baton-command");
 
 type Shared = State<Arc<Service>>;
 
-/// The routes, to be wrapped in a `baton_edge::Stack`: `/api/v1/health` and `/api/v1/ready`, which are to need no key,
-/// `/api/v1/metrics`, and the relayers and transactions.
+/// The routes, to be wrapped in a `baton_edge::Stack`: `/api/v1/health` and `/api/v1/ready`, which
+/// are to need no key, `/api/v1/metrics`, and the relayers and transactions.
 pub fn router(service: Arc<Service>, readiness: Readiness, metrics: Arc<Registry>) -> Router {
     let one = "/api/v1/relayers/{relayer_id}/transactions/{transaction_id}";
     let many = "/api/v1/relayers/{relayer_id}/transactions";
     let routes = Router::new()
-        .route("/api/v1/relayers", get(list_relayers).post(later::CREATE_RELAYER.handler()))
+        .route(
+            "/api/v1/relayers",
+            get(list_relayers).post(later::CREATE_RELAYER.handler()),
+        )
         .route(
             "/api/v1/relayers/{relayer_id}",
             get(get_relayer)
@@ -45,7 +49,10 @@ pub fn router(service: Arc<Service>, readiness: Readiness, metrics: Arc<Registry
         .route("/api/v1/relayers/{relayer_id}/status", get(status))
         .route("/api/v1/relayers/{relayer_id}/balance", get(balance))
         .route(many, post(send).get(list))
-        .route(&format!("{many}/pending"), get(get_pending).delete(cancel_pending))
+        .route(
+            &format!("{many}/pending"),
+            get(get_pending).delete(cancel_pending),
+        )
         .route(&format!("{many}/by-nonce/{{nonce}}"), get(by_nonce))
         .route(one, get(get_one).put(replace).delete(cancel))
         .with_state(service);
@@ -122,7 +129,8 @@ async fn get_one(
     answer(service.transaction(&relayer, &id).await)
 }
 
-/// There is a route of this name, but for this method it is no more than an id that no transaction has.
+/// There is a route of this name, but for this method it is no more than an id that no transaction
+/// has.
 async fn get_pending(
     State(service): Shared,
     ApiPath(relayer): ApiPath<String>,

@@ -6,8 +6,8 @@ use sha2::{Digest, Sha256};
 /// Longest key in bytes: enough for any scheme of ids, too few to fill a table.
 const KEY_BYTES_MAX: usize = 255;
 
-/// An `Idempotency-Key`: 1 to 255 visible ASCII characters, chosen by the caller, one for each transaction of a relayer.
-/// It is remembered for as long as the transaction's record is kept.
+/// An `Idempotency-Key`: 1 to 255 visible ASCII characters, chosen by the caller, one for each
+/// transaction of a relayer. It is remembered for as long as the transaction's record is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IdempotencyKey(String);
 

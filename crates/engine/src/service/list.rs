@@ -15,10 +15,11 @@ use super::table::{LaneTable, TableError, accepts};
 use super::view::TransactionView;
 use crate::Relayer;
 
-/// Most open requests that one filtered list looks at. They are read one by one, some microseconds each on an embedded
-/// store; beyond, the call would run into its time-out anyway.
+/// Most open requests that one filtered list looks at. They are read one by one, some microseconds
+/// each on an embedded store; beyond, the call would run into its time-out anyway.
 const LOOK_MAX: usize = 64 * 1024;
-/// Most inbox entries that are looked at to count the requests among them. Beyond, every entry counts as one.
+/// Most inbox entries that are looked at to count the requests among them. Beyond, every entry
+/// counts as one.
 const COUNT_MAX: u64 = SCAN_LIMIT_MAX as u64;
 /// Open requests looked at in one step.
 const STEP: usize = 256;
@@ -45,14 +46,18 @@ pub(super) struct Glimpse {
 
 impl Service {
     /// A transaction of a relayer. Those of other relayers are not found.
-    pub async fn transaction(&self, relayer: &str, id: &str) -> Result<TransactionView, ServiceError> {
+    pub async fn transaction(
+        &self,
+        relayer: &str,
+        id: &str,
+    ) -> Result<TransactionView, ServiceError> {
         let relayer = self.relayer(relayer)?;
         let record = self.record(relayer, id).await?;
         Ok(TransactionView::of(&record, relayer))
     }
 
-    /// The transaction that uses, or used, a nonce of one of the relayer's accounts. With several accounts it is that of
-    /// the first account, in the order of the configuration, that has one.
+    /// The transaction that uses, or used, a nonce of one of the relayer's accounts. With several
+    /// accounts it is that of the first account, in the order of the configuration, that has one.
     pub async fn transaction_by_nonce(
         &self,
         relayer: &str,
@@ -73,11 +78,14 @@ impl Service {
                 return Ok(TransactionView::of(&record, relayer));
             }
         }
-        Err(ServiceError::NotFound(format!("Transaction with nonce {nonce} not found")))
+        Err(ServiceError::NotFound(format!(
+            "Transaction with nonce {nonce} not found"
+        )))
     }
 
-    /// A page of a relayer's transactions, newest first, all or those with one status. A filter by a status that is not
-    /// final leaves out those that are being cancelled; unless all open ones were looked at, the total still counts them.
+    /// A page of a relayer's transactions, newest first, all or those with one status. A filter by
+    /// a status that is not final leaves out those that are being cancelled; unless all open ones
+    /// were looked at, the total still counts them.
     pub async fn transactions(
         &self,
         relayer: &str,
@@ -90,7 +98,8 @@ impl Service {
             .filter(|skip| *skip <= SCAN_SKIP_MAX)
         else {
             return Err(ServiceError::Invalid(format!(
-                "page must begin within the first {SCAN_SKIP_MAX} transactions; found page {} of {} each",
+                "page must begin within the first {SCAN_SKIP_MAX} transactions; found page {} of \
+                {} each",
                 page.number(),
                 page.size()
             )));
@@ -173,7 +182,8 @@ impl Service {
         after: u64,
         count: u64,
     ) -> Result<Vec<LogEntry>, TableError> {
-        let limit = usize::try_from(count).map_or(SCAN_LIMIT_MAX, |count| count.min(SCAN_LIMIT_MAX));
+        let limit =
+            usize::try_from(count).map_or(SCAN_LIMIT_MAX, |count| count.min(SCAN_LIMIT_MAX));
         let read = self
             .store
             .read(table.lane, Position(after), limit, Duration::ZERO);
@@ -191,7 +201,8 @@ impl Service {
         Ok((table.requests(ids).await?, total))
     }
 
-    /// Pending requests are the newest of the open ones: what the lane has not taken in, then the index backwards.
+    /// Pending requests are the newest of the open ones: what the lane has not taken in, then the
+    /// index backwards.
     async fn pending(
         &self,
         table: LaneTable<'_>,
@@ -235,8 +246,8 @@ async fn ended(
     Ok((table.requests(ids).await?, summary.counts[status as usize]))
 }
 
-/// Requests with a nonce are the oldest of the open ones, and how many there are is known: the index is read forwards until
-/// all are seen.
+/// Requests with a nonce are the oldest of the open ones, and how many there are is known: the
+/// index is read forwards until all are seen.
 async fn bound(
     table: LaneTable<'_>,
     status: TxStatus,

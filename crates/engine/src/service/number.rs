@@ -6,7 +6,8 @@ use serde_json::value::RawValue;
 /// Most characters of a caller's value that an error repeats.
 const SHOWN_CHARS_MAX: usize = 66;
 
-/// Reads a whole number that fits 256 bits: a JSON number, or a text of decimal digits or of hex digits after `0x`.
+/// Reads a whole number that fits 256 bits: a JSON number, or a text of decimal digits or of hex
+/// digits after `0x`.
 pub(super) fn read_u256(field: &str, raw: &RawValue) -> Result<U256, String> {
     let text = raw.get();
     if text.starts_with('"') {
@@ -76,8 +77,14 @@ mod tests {
             ("0", U256::ZERO),
             ("18446744073709551616", U256::from(1_u128 << 64)),
             ("\"18446744073709551617\"", U256::from((1_u128 << 64) + 1)),
-            ("\"0xde0b6b3a7640000\"", U256::from(1_000_000_000_000_000_000_u64)),
-            ("\"0xDE0B6B3A7640000\"", U256::from(1_000_000_000_000_000_000_u64)),
+            (
+                "\"0xde0b6b3a7640000\"",
+                U256::from(1_000_000_000_000_000_000_u64),
+            ),
+            (
+                "\"0xDE0B6B3A7640000\"",
+                U256::from(1_000_000_000_000_000_000_u64),
+            ),
             (
                 "115792089237316195423570985008687907853269984665640564039457584007913129639935",
                 U256::MAX,
@@ -90,11 +97,12 @@ mod tests {
     #[test]
     fn what_is_no_whole_number_is_refused() {
         for json in [
-            "1.0", "1e18", "-1", "true", "[]", "{}", "\"\"", "\"0x\"", "\"-1\"", "\"+1\"", "\"1_0\"",
-            "\" 1\"", "\"0xg\"", "\"1.5\"", "\"ten\"", "\"٣\"",
+            "1.0", "1e18", "-1", "true", "[]", "{}", "\"\"", "\"0x\"", "\"-1\"", "\"+1\"",
+            "\"1_0\"", "\" 1\"", "\"0xg\"", "\"1.5\"", "\"ten\"", "\"٣\"",
         ] {
             let expected = format!(
-                "value must be a whole number, as a JSON number or a decimal or 0x-hex string; found {json}"
+                "value must be a whole number, as a JSON number or a decimal or 0x-hex string; \
+                found {json}"
             );
             assert_eq!(parse(json), Err(expected));
         }
@@ -103,13 +111,22 @@ mod tests {
     #[test]
     fn what_does_not_fit_is_refused() {
         let over = "\"0x10000000000000000000000000000000000000000000000000000000000000000\"";
-        assert!(parse(over).unwrap_err().starts_with("value must be at most 2^256-1; found "));
+        assert!(
+            parse(over)
+                .unwrap_err()
+                .starts_with("value must be at most 2^256-1; found ")
+        );
         let raw: &RawValue = serde_json::from_str("18446744073709551616").unwrap();
         assert_eq!(
             read_u64("gas_limit", raw),
             Err("gas_limit must be at most 2^64-1; found 18446744073709551616".to_owned())
         );
-        let raw: &RawValue = serde_json::from_str("\"0x100000000000000000000000000000000\"").unwrap();
-        assert!(read_u128("gas_price", raw).unwrap_err().starts_with("gas_price must be at most 2^128-1"));
+        let raw: &RawValue =
+            serde_json::from_str("\"0x100000000000000000000000000000000\"").unwrap();
+        assert!(
+            read_u128("gas_price", raw)
+                .unwrap_err()
+                .starts_with("gas_price must be at most 2^128-1")
+        );
     }
 }

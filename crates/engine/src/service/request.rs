@@ -1,4 +1,5 @@
-//! The body of a transaction request: what the caller wrote, before it is held against the relayer's policy.
+//! The body of a transaction request: what the caller wrote, before it is held against the
+//! relayer's policy.
 
 use alloy_primitives::hex;
 use baton_model::{Address, Bytes, Pricing, Speed, Timestamp, U256};
@@ -8,13 +9,16 @@ use sha2::{Digest, Sha256};
 
 use super::number::{read_u64, read_u128, read_u256, shown};
 
-/// Most bytes of `data`. Nodes take signed transactions of up to 128 KiB; what is not data fits 512 bytes.
+/// Most bytes of `data`. Nodes take signed transactions of up to 128 KiB; what is not data fits 512
+/// bytes.
 pub const DATA_BYTES_MAX: usize = 128 * 1024 - 512;
 
 const NOTHING_TO_DO: &str =
     "Both txs `to` and `data` fields are missing. At least one of them has to be set.";
 const MIXED_PRICING: &str = "Cannot mix different transaction types: give one of gas_price, speed, \
      or max_fee_per_gas with max_priority_fee_per_gas";
+
+const SPEEDS: [Speed; 4] = [Speed::Fastest, Speed::Fast, Speed::Average, Speed::SafeLow];
 
 /// A transaction request as it was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,7 +37,8 @@ pub struct TxRequest {
     pub valid_until: Option<Timestamp>,
 }
 
-/// The fields as JSON text. Unknown ones are left alone, as the reference does; null is the same as absent.
+/// The fields as JSON text. Unknown ones are left alone, as the reference does; null is the same as
+/// absent.
 #[derive(Deserialize)]
 struct Fields<'a> {
     #[serde(borrow)]
@@ -75,9 +80,11 @@ impl TxRequest {
             return Err(NOTHING_TO_DO.to_owned());
         }
         let Some(value) = fields.value else {
-            return Err("value is required: wei as a JSON number or a decimal or 0x-hex string; \
+            return Err(
+                "value is required: wei as a JSON number or a decimal or 0x-hex string; \
                         found nothing"
-                .to_owned());
+                    .to_owned(),
+            );
         };
         Ok(Self {
             to,
@@ -92,9 +99,9 @@ impl TxRequest {
         })
     }
 
-    /// SHA-256 over what the request means, in hex: the same for bodies that differ in white space, in the order of
-    /// fields, in unknown fields or in how numbers are written. It is stored with idempotency keys, so its input must
-    /// not change from release to release.
+    /// SHA-256 over what the request means, in hex: the same for bodies that differ in white space,
+    /// in the order of fields, in unknown fields or in how numbers are written. It is stored with
+    /// idempotency keys, so its input must not change from release to release.
     pub fn digest(&self) -> String {
         let to = self.to.map(|to| format!("{to:#x}"));
         let pricing = match self.pricing {
@@ -111,7 +118,9 @@ impl TxRequest {
             to.unwrap_or_default(),
             self.value.to_string(),
             hex::encode(&self.data),
-            self.gas_limit.map(|gas| gas.to_string()).unwrap_or_default(),
+            self.gas_limit
+                .map(|gas| gas.to_string())
+                .unwrap_or_default(),
             pricing,
             self.valid_until
                 .map(|at| at.as_millis().to_string())
@@ -135,7 +144,8 @@ pub(super) const fn speed_name(speed: Speed) -> &'static str {
 fn address(field: &str, raw: &RawValue) -> Result<Option<Address>, String> {
     let refuse = || {
         format!(
-            "{field} must be an address of 20 bytes in hex, or empty to create a contract; found {}",
+            "{field} must be an address of 20 bytes in hex, or empty to create a contract; found \
+            {}",
             shown(raw)
         )
     };
@@ -148,13 +158,17 @@ fn address(field: &str, raw: &RawValue) -> Result<Option<Address>, String> {
 
 fn data(raw: &RawValue) -> Result<Bytes, String> {
     let refuse = || {
-        format!("data must be a string of hex digits, two for each byte; found {}", shown(raw))
+        format!(
+            "data must be a string of hex digits, two for each byte; found {}",
+            shown(raw)
+        )
     };
     let text: String = serde_json::from_str(raw.get()).map_err(|_| refuse())?;
     let digits = text.strip_prefix("0x").unwrap_or(&text);
     if digits.len() / 2 > DATA_BYTES_MAX {
         return Err(format!(
-            "data must have at most {DATA_BYTES_MAX} bytes, what a transaction of 128 KiB can hold; \
+            "data must have at most {DATA_BYTES_MAX} bytes, what a transaction of 128 KiB can \
+            hold; \
              found {} bytes",
             digits.len() / 2
         ));
@@ -169,7 +183,11 @@ fn data(raw: &RawValue) -> Result<Bytes, String> {
 fn pricing(fields: &Fields<'_>) -> Result<Option<Pricing>, String> {
     let dynamic = (fields.max_fee_per_gas, fields.max_priority_fee_per_gas);
     let is_dynamic = dynamic.0.is_some() || dynamic.1.is_some();
-    let modes = [fields.gas_price.is_some(), fields.speed.is_some(), is_dynamic];
+    let modes = [
+        fields.gas_price.is_some(),
+        fields.speed.is_some(),
+        is_dynamic,
+    ];
     if modes.into_iter().filter(|given| *given).count() > 1 {
         return Err(MIXED_PRICING.to_owned());
     }
@@ -189,7 +207,8 @@ fn pricing(fields: &Fields<'_>) -> Result<Option<Pricing>, String> {
             let max_priority_fee = read_u128("max_priority_fee_per_gas", priority)?;
             if max_fee < max_priority_fee {
                 return Err(format!(
-                    "max_fee_per_gas must be at least max_priority_fee_per_gas, {max_priority_fee}; \
+                    "max_fee_per_gas must be at least max_priority_fee_per_gas, \
+                    {max_priority_fee}; \
                      found {max_fee}"
                 ));
             }
@@ -206,9 +225,14 @@ fn missing(field: &str, other: &str) -> String {
 }
 
 fn speed(raw: &RawValue) -> Result<Speed, String> {
-    serde_json::from_str(raw.get()).map_err(|_| {
-        let found = shown(raw);
-        format!("speed must be one of fastest, fast, average, safeLow; found {found}")
+    // The speeds' own reader would also take an object of one field.
+    let text: Option<String> = serde_json::from_str(raw.get()).ok();
+    let known = SPEEDS
+        .into_iter()
+        .find(|speed| text.as_deref() == Some(speed_name(*speed)));
+    known.ok_or_else(|| {
+        let (names, found) = (SPEEDS.map(speed_name).join(", "), shown(raw));
+        format!("speed must be one of {names}; found {found}")
     })
 }
 
@@ -238,10 +262,12 @@ mod tests {
     #[test]
     fn the_digest_is_of_the_meaning_not_of_the_text() {
         let one = parse(
-            r#"{"to":"0x00000000000000000000000000000000000000aA","value":"16","data":"0xAB","speed":"fast"}"#,
+            r#"{"to":"0x00000000000000000000000000000000000000aA","value":"16",
+                "data":"0xAB","speed":"fast"}"#,
         );
         let other = parse(
-            "{\n \"speed\": \"fast\", \"note\": [1], \"data\": \"ab\", \"gas_limit\": null,\n \"value\": \
+            "{\n \"speed\": \"fast\", \"note\": [1], \"data\": \"ab\", \"gas_limit\": null,\n \
+            \"value\": \
              \"0x10\", \"to\": \"0x00000000000000000000000000000000000000aa\"}",
         );
         assert_eq!(one, other);

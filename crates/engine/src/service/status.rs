@@ -103,9 +103,9 @@ impl Service {
 }
 
 fn total(accounts: &[baton_chain::AccountView]) -> U256 {
-    accounts
-        .iter()
-        .fold(U256::ZERO, |sum, account| sum.saturating_add(account.balance))
+    accounts.iter().fold(U256::ZERO, |sum, account| {
+        sum.saturating_add(account.balance)
+    })
 }
 
 /// Why none of a relayer's accounts can work; `None` while one can.
@@ -113,7 +113,11 @@ fn disabled_reason(relayer: &Relayer, summary: &SummaryRecord) -> Option<Disable
     let stopped = relayer.accounts.iter().map(|account| {
         let name = account.to_string();
         let of_account = |alarm: &&String| alarm.to_lowercase().contains(&name.to_lowercase());
-        summary.alarms.iter().filter(of_account).find_map(|alarm| stopping(alarm))
+        summary
+            .alarms
+            .iter()
+            .filter(of_account)
+            .find_map(|alarm| stopping(alarm))
     });
     let mut reasons: Vec<DisabledReason> = stopped.collect::<Option<_>>()?;
     match reasons.len() {

@@ -1,14 +1,16 @@
 //! Reading a lane's records.
 
 use baton_coord::{Entry, Key, LogEntry, Scan, StoreError};
-use baton_lanes::record::{self, InboxRecord, Record, RecordError, RequestRecord, SummaryRecord, key};
+use baton_lanes::record::{
+    self, InboxRecord, Record, RecordError, RequestRecord, SummaryRecord, key,
+};
 use baton_model::{LaneId, RequestId};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 
 use crate::SharedStore;
 
-/// Records read at a time for one call: hides the round trips of a remote store without letting one call crowd out the
-/// others.
+/// Records read at a time for one call: hides the round trips of a remote store without letting one
+/// call crowd out the others.
 const CONCURRENT: usize = 32;
 
 /// Why records could not be read.
@@ -81,7 +83,10 @@ impl LaneTable<'_> {
     }
 
     /// Keys and ids from the values of an index.
-    pub(super) async fn ids_by_value(self, scan: &Scan) -> Result<Vec<(Key, RequestId)>, TableError> {
+    pub(super) async fn ids_by_value(
+        self,
+        scan: &Scan,
+    ) -> Result<Vec<(Key, RequestId)>, TableError> {
         let entries = self.store.scan(self.lane, scan).await?;
         entries
             .into_iter()

@@ -42,8 +42,8 @@ pub(super) fn accepted_spec(
     spec(request, relayer, pricing, valid_until, now)
 }
 
-/// What a transaction of a relayer is to be instead of `old`. Without a price it keeps the old one's speed, or gets
-/// `fast`; without a time it keeps the old one's.
+/// What a transaction of a relayer is to be instead of `old`. Without a price it keeps the old
+/// one's speed, or gets `fast`; without a time it keeps the old one's.
 ///
 /// # Errors
 /// The first rule that it breaks, in words fit for the caller.
@@ -67,12 +67,18 @@ pub(super) fn replacing_spec(
     spec(request, relayer, pricing, valid_until, now)
 }
 
-/// Gas that a transaction uses before anything is executed: 21000 for a call, 53000 and 2 per 32 bytes of init code for a
-/// creation, 4 per zero byte of data and 16 per other byte.
+/// Gas that a transaction uses before anything is executed: 21000 for a call, 53000 and 2 per 32
+/// bytes of init code for a creation, 4 per zero byte of data and 16 per other byte.
 pub fn intrinsic_gas(to: Option<Address>, data: &[u8]) -> u64 {
     let bytes: u64 = data
         .iter()
-        .map(|byte| if *byte == 0 { ZERO_BYTE_GAS } else { OTHER_BYTE_GAS })
+        .map(|byte| {
+            if *byte == 0 {
+                ZERO_BYTE_GAS
+            } else {
+                OTHER_BYTE_GAS
+            }
+        })
         .sum();
     match to {
         Some(_) => CALL_GAS + bytes,
@@ -116,14 +122,15 @@ fn check_pricing(pricing: Pricing, relayer: &Relayer) -> Result<(), String> {
     let profile = &relayer.network.profile;
     if !profile.eip1559 {
         return Err(format!(
-            "max_fee_per_gas needs a network with EIP-1559, which {} is not: give gas_price or speed; found {max_fee}",
+            "max_fee_per_gas needs a network with EIP-1559, which {} is not: give gas_price or \
+            speed; found {max_fee}",
             profile.name
         ));
     }
     match relayer.policy.gas_price_cap {
-        Some(cap) if max_fee > cap => {
-            Err(format!("Max fee per gas {max_fee} exceeds gas price cap {cap}"))
-        }
+        Some(cap) if max_fee > cap => Err(format!(
+            "Max fee per gas {max_fee} exceeds gas price cap {cap}"
+        )),
         Some(_) | None => Ok(()),
     }
 }
@@ -142,14 +149,16 @@ fn check_gas(request: &TxRequest, relayer: &Relayer) -> Result<(), String> {
     let least = intrinsic_gas(request.to, &request.data);
     if gas_limit < least {
         return Err(format!(
-            "gas_limit must be at least {least}, which this transaction uses before anything is executed; \
+            "gas_limit must be at least {least}, which this transaction uses before anything is \
+            executed; \
              found {gas_limit}"
         ));
     }
     Ok(())
 }
 
-/// The relayer's own accounts and the zero address are always allowed; creations never are while there is a whitelist.
+/// The relayer's own accounts and the zero address are always allowed; creations never are while
+/// there is a whitelist.
 fn check_target(to: Option<Address>, relayer: &Relayer) -> Result<(), String> {
     let Some(allowed) = &relayer.policy.whitelist_receivers else {
         return Ok(());
@@ -186,7 +195,10 @@ mod tests {
 
     #[test]
     fn times_are_written_in_rfc_3339() {
-        assert_eq!(rfc3339(Timestamp::from_millis(0)), "1970-01-01T00:00:00.000Z");
+        assert_eq!(
+            rfc3339(Timestamp::from_millis(0)),
+            "1970-01-01T00:00:00.000Z"
+        );
         assert_eq!(
             rfc3339(Timestamp::from_millis(1_700_000_000_120)),
             "2023-11-14T22:13:20.120Z"

@@ -1,5 +1,5 @@
-//! What callers see. Field names and the form of numbers are the reference's; fields that it does not have are added at the
-//! end of each.
+//! What callers see. Field names and the form of numbers are the reference's; fields that it does
+//! not have are added at the end of each.
 
 use alloy_primitives::hex;
 use baton_lanes::record::RequestRecord;
@@ -10,7 +10,8 @@ use super::request::speed_name;
 use super::validate::rfc3339;
 use crate::Relayer;
 
-/// A transaction. Every field is always there, null when it has no value. Prices are texts, `value` is 0x-hex.
+/// A transaction. Every field is always there, null when it has no value. Prices are texts, `value`
+/// is 0x-hex.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct TransactionView {
     /// Its id.
@@ -271,7 +272,8 @@ impl TransactionView {
     }
 }
 
-/// Legacy price, most per gas, tip: of the attempt that stands for the request, else as the caller gave them.
+/// Legacy price, most per gas, tip: of the attempt that stands for the request, else as the caller
+/// gave them.
 fn prices(record: &RequestRecord) -> [Option<String>; 3] {
     let attempt = record.current.as_ref().map(|attempt| attempt.fees);
     let fees = attempt.or(match record.spec.pricing {

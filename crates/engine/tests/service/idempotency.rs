@@ -38,7 +38,9 @@ async fn of_concurrent_posts_with_one_key_one_is_accepted() {
     assert_eq!(ids.len(), 1, "{ids:?}");
     let bodies: BTreeSet<&str> = answers.iter().map(|answer| answer.body.as_str()).collect();
     assert_eq!(bodies.len(), 1, "the same answer, byte for byte");
-    let first = answers.iter().filter(|answer| answer.header("idempotent-replayed").is_none());
+    let first = answers
+        .iter()
+        .filter(|answer| answer.header("idempotent-replayed").is_none());
     assert_eq!(first.count(), 1);
     assert_eq!(world.store.count(&lane(), "r/").await, 1);
     assert_eq!(world.store.count(&lane(), "c/").await, 1);
@@ -69,12 +71,23 @@ async fn the_first_answer_is_repeated_whatever_became_of_the_transaction() {
 async fn a_repeated_request_is_not_held_against_the_time_of_the_repetition() {
     let world = World::new();
     let body = transfer_body().replace('{', r#"{"valid_until":"2023-11-14T22:14:00Z","#);
-    let first = world.service.send("main", raw(&body), Some(&key("k"))).await.unwrap();
+    let first = world
+        .service
+        .send("main", raw(&body), Some(&key("k")))
+        .await
+        .unwrap();
     world.clock.advance(Duration::from_secs(3600));
-    let again = world.service.send("main", raw(&body), Some(&key("k"))).await.unwrap();
+    let again = world
+        .service
+        .send("main", raw(&body), Some(&key("k")))
+        .await
+        .unwrap();
     assert!(again.replayed && !first.replayed);
     assert_eq!(again.transaction, first.transaction);
-    let new = world.service.send("main", raw(&body), Some(&key("l"))).await;
+    let new = world
+        .service
+        .send("main", raw(&body), Some(&key("l")))
+        .await;
     assert!(matches!(new, Err(ServiceError::Invalid(_))), "{new:?}");
 }
 
@@ -90,13 +103,15 @@ async fn another_body_under_the_same_key_is_a_conflict() {
     assert_eq!(
         other.error(),
         format!(
-            "Idempotency-Key was already used for transaction {id} with another body; use a new key for another \
+            "Idempotency-Key was already used for transaction {id} with another body; use a new \
+            key for another \
              transaction"
         )
     );
     // What the body says counts, not how it is written.
     let spaced = format!(
-        "{{ \"speed\": \"fast\", \"gas_limit\": \"0x5208\", \"value\": 1,\n \"to\": \"{TARGET}\", \"memo\": 1 }}"
+        "{{ \"speed\": \"fast\", \"gas_limit\": \"0x5208\", \"value\": 1,\n \"to\": \
+        \"{TARGET}\", \"memo\": 1 }}"
     );
     let same = client.send_with(&headers, &spaced).await;
     assert_eq!(same.body, first.body);
@@ -107,8 +122,16 @@ async fn another_body_under_the_same_key_is_a_conflict() {
 async fn keys_belong_to_a_relayer() {
     let world = World::with(&[("main", |_| {}), ("other", |_| {})]);
     let body = transfer_body();
-    let one = world.service.send("main", raw(&body), Some(&key("k"))).await.unwrap();
-    let two = world.service.send("other", raw(&body), Some(&key("k"))).await.unwrap();
+    let one = world
+        .service
+        .send("main", raw(&body), Some(&key("k")))
+        .await
+        .unwrap();
+    let two = world
+        .service
+        .send("other", raw(&body), Some(&key("k")))
+        .await
+        .unwrap();
     assert!(!two.replayed);
     assert_ne!(one.transaction.id, two.transaction.id);
 }
@@ -128,10 +151,18 @@ async fn a_lost_reply_is_made_good() {
         world.store.fail_commits([Fault::ReplyLost]);
         let before = world.store.count(&lane(), "r/").await;
         let body = transfer_body();
-        let sent = world.service.send("main", raw(&body), named.as_ref()).await.unwrap();
+        let sent = world
+            .service
+            .send("main", raw(&body), named.as_ref())
+            .await
+            .unwrap();
         assert!(!sent.replayed);
         assert_eq!(world.store.count(&lane(), "r/").await, before + 1);
-        let found = world.service.transaction("main", &sent.transaction.id).await.unwrap();
+        let found = world
+            .service
+            .transaction("main", &sent.transaction.id)
+            .await
+            .unwrap();
         assert_eq!(found, sent.transaction);
     }
     // It is in the inbox once, too.
@@ -143,29 +174,54 @@ async fn a_lost_reply_is_made_good() {
 #[tokio::test(start_paused = true)]
 async fn a_lost_request_is_repeated() {
     let world = World::new();
-    world.store.fail_commits([Fault::RequestLost, Fault::Refused, Fault::ReplyLost]);
-    let sent = world.service.send("main", raw(&transfer_body()), None).await.unwrap();
-    assert!(world.service.transaction("main", &sent.transaction.id).await.is_ok());
+    world
+        .store
+        .fail_commits([Fault::RequestLost, Fault::Refused, Fault::ReplyLost]);
+    let sent = world
+        .service
+        .send("main", raw(&transfer_body()), None)
+        .await
+        .unwrap();
+    assert!(
+        world
+            .service
+            .transaction("main", &sent.transaction.id)
+            .await
+            .is_ok()
+    );
     assert_eq!(world.store.count(&lane(), "r/").await, 1);
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_outcome_that_stays_unknown_is_said_to_be_unknown() {
     let world = World::new();
-    world.store.fail_commits([Fault::ReplyLost].into_iter().chain([Fault::RequestLost; 3]));
-    let error = world.service.send("main", raw(&transfer_body()), Some(&key("k"))).await.unwrap_err();
+    world.store.fail_commits(
+        [Fault::ReplyLost]
+            .into_iter()
+            .chain([Fault::RequestLost; 3]),
+    );
+    let error = world
+        .service
+        .send("main", raw(&transfer_body()), Some(&key("k")))
+        .await
+        .unwrap_err();
     let ServiceError::UnknownAccept { id, keyed: true } = error else {
         panic!("{error:?}");
     };
     assert_eq!(
         error.to_string(),
         format!(
-            "whether the transaction was accepted is unknown; if it was, its id is {id}: repeat the request with the same \
+            "whether the transaction was accepted is unknown; if it was, its id is {id}: repeat \
+            the request with the same \
              Idempotency-Key"
         )
     );
     // Doing what it says gives the transaction that was accepted after all.
-    let again = world.service.send("main", raw(&transfer_body()), Some(&key("k"))).await.unwrap();
+    let again = world
+        .service
+        .send("main", raw(&transfer_body()), Some(&key("k")))
+        .await
+        .unwrap();
     assert!(again.replayed);
     assert_eq!(again.transaction.id, id.to_string());
     assert_eq!(world.store.count(&lane(), "r/").await, 1);
@@ -176,26 +232,36 @@ async fn a_store_that_takes_nothing_is_503_and_nothing_is_accepted() {
     let world = World::new();
     let client = world.listen().await;
     world.store.fail_commits([Fault::Refused]);
-    let answer = client.send_with(&[("idempotency-key", "k")], &transfer_body()).await;
+    let answer = client
+        .send_with(&[("idempotency-key", "k")], &transfer_body())
+        .await;
     assert_eq!(answer.status, 503);
     assert_eq!(
         answer.error(),
         "The store takes nothing now and nothing was changed; try again"
     );
     assert_eq!(world.store.count(&lane(), "").await, 0);
-    let again = client.send_with(&[("idempotency-key", "k")], &transfer_body()).await;
+    let again = client
+        .send_with(&[("idempotency-key", "k")], &transfer_body())
+        .await;
     assert_eq!(again.header("idempotent-replayed"), None);
     assert_eq!(again.status, 200);
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn an_unknown_outcome_is_503_over_http() {
     let world = World::new();
     let client = world.listen().await;
     world.store.fail_commits([Fault::RequestLost; 4]);
     let answer = client.send(&transfer_body()).await;
     assert_eq!(answer.status, 503);
-    assert!(answer.error().contains("look it up before you send it again"), "{}", answer.body);
+    assert!(
+        answer
+            .error()
+            .contains("look it up before you send it again"),
+        "{}",
+        answer.body
+    );
 }
 
 #[tokio::test]
@@ -209,7 +275,11 @@ async fn a_lane_that_cannot_be_woken_is_no_error() {
 #[tokio::test]
 async fn a_key_whose_transaction_was_forgotten_is_free_again() {
     let world = World::new();
-    let first = world.service.send("main", raw(&transfer_body()), Some(&key("k"))).await.unwrap();
+    let first = world
+        .service
+        .send("main", raw(&transfer_body()), Some(&key("k")))
+        .await
+        .unwrap();
     let id = &first.transaction.id;
     let created = format!("c/{:015}/{id}", 1_700_000_000_000_u64);
     let mut forget = Batch::new(lane());
@@ -219,7 +289,11 @@ async fn a_key_whose_transaction_was_forgotten_is_free_again() {
         Key::from(created),
     ];
     world.store.commit(forget).await.unwrap();
-    let second = world.service.send("main", raw(&other_body()), Some(&key("k"))).await.unwrap();
+    let second = world
+        .service
+        .send("main", raw(&other_body()), Some(&key("k")))
+        .await
+        .unwrap();
     assert!(!second.replayed);
     assert_ne!(second.transaction.id, first.transaction.id);
 }

@@ -1,9 +1,17 @@
-//! The service and its HTTP API against the reference store, a lane driven by hand, and a real socket.
+//! The service and its HTTP API against the reference store, a lane driven by hand, and a real
+//! socket.
 
+#[cfg(test)]
 mod bad_requests;
+#[cfg(test)]
 mod commands;
+#[cfg(test)]
 mod idempotency;
+#[cfg(test)]
 mod lists;
+#[cfg(test)]
 mod relayers;
+#[cfg(test)]
 mod responses;
+#[cfg(test)]
 mod support;

@@ -4,14 +4,14 @@ use std::sync::Mutex;
 
 use async_trait::async_trait;
 use baton_chain::{
-    AccountView, BlockView, ChainClient, Estimate, HeadRef, Market, NodeAnswer, ObservedTx, Receipt,
-    RpcError,
+    AccountView, BlockView, ChainClient, Estimate, HeadRef, Market, NodeAnswer, ObservedTx,
+    Receipt, RpcError,
 };
 use baton_model::{Address, B256, Bytes, Call, U256};
 use tokio::sync::watch;
 
 /// Accounts in order have `nonce`, `nonce + 1`, … and `balance` each; or no node answers.
-pub struct FakeChain(Mutex<State>);
+pub(crate) struct FakeChain(Mutex<State>);
 
 #[derive(Clone, Copy)]
 struct State {
@@ -31,12 +31,12 @@ impl Default for FakeChain {
 }
 
 impl FakeChain {
-    pub fn set(&self, balance: U256, nonce: u64) {
+    pub(crate) fn set(&self, balance: U256, nonce: u64) {
         let mut state = self.0.lock().unwrap();
         (state.balance, state.nonce) = (balance, nonce);
     }
 
-    pub fn go_down(&self) {
+    pub(crate) fn go_down(&self) {
         self.0.lock().unwrap().down = true;
     }
 }
@@ -82,11 +82,13 @@ impl ChainClient for FakeChain {
         if state.down {
             return Err(down());
         }
-        let views = (state.nonce..).zip(addresses).map(|(nonce, address)| AccountView {
-            address: *address,
-            nonce,
-            balance: state.balance,
-        });
+        let views = (state.nonce..)
+            .zip(addresses)
+            .map(|(nonce, address)| AccountView {
+                address: *address,
+                nonce,
+                balance: state.balance,
+            });
         Ok(views.collect())
     }
 

@@ -14,50 +14,50 @@ use tokio::sync::oneshot;
 use super::{API_KEY, json};
 
 /// Talks to one server, which ends with it.
-pub struct Client {
+pub(crate) struct Client {
     address: SocketAddr,
     _stop: oneshot::Sender<()>,
 }
 
 /// An answer.
 #[derive(Clone, Debug)]
-pub struct Answer {
-    pub status: u16,
-    pub headers: hyper::HeaderMap,
-    pub body: String,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: hyper::HeaderMap,
+    pub(crate) body: String,
 }
 
 impl Client {
-    pub const fn new(address: SocketAddr, stop: oneshot::Sender<()>) -> Self {
+    pub(crate) const fn new(address: SocketAddr, stop: oneshot::Sender<()>) -> Self {
         Self {
             address,
             _stop: stop,
         }
     }
 
-    pub async fn get(&self, path: &str) -> Answer {
+    pub(crate) async fn get(&self, path: &str) -> Answer {
         self.call("GET", path, &[], "").await
     }
 
-    pub async fn delete(&self, path: &str) -> Answer {
+    pub(crate) async fn delete(&self, path: &str) -> Answer {
         self.call("DELETE", path, &[], "").await
     }
 
-    pub async fn put(&self, path: &str, body: &str) -> Answer {
+    pub(crate) async fn put(&self, path: &str, body: &str) -> Answer {
         self.call("PUT", path, &[], body).await
     }
 
     /// Posts a transaction of `main`.
-    pub async fn send(&self, body: &str) -> Answer {
+    pub(crate) async fn send(&self, body: &str) -> Answer {
         self.send_with(&[], body).await
     }
 
-    pub async fn send_with(&self, headers: &[(&str, &str)], body: &str) -> Answer {
+    pub(crate) async fn send_with(&self, headers: &[(&str, &str)], body: &str) -> Answer {
         self.call("POST", "/api/v1/relayers/main/transactions", headers, body)
             .await
     }
 
-    pub async fn call(
+    pub(crate) async fn call(
         &self,
         method: &str,
         path: &str,
@@ -78,7 +78,10 @@ impl Client {
         let stream = TcpStream::connect(self.address).await.unwrap();
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
         tokio::spawn(connection);
-        let response = sender.send_request(request.body(body).unwrap()).await.unwrap();
+        let response = sender
+            .send_request(request.body(body).unwrap())
+            .await
+            .unwrap();
         let (head, body) = response.into_parts();
         let body = body.collect().await.unwrap().to_bytes();
         Answer {
@@ -90,12 +93,12 @@ impl Client {
 }
 
 impl Answer {
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         json(&self.body)
     }
 
     /// The data of a success.
-    pub fn data(&self) -> Value {
+    pub(crate) fn data(&self) -> Value {
         assert_eq!(self.status, 200, "{}", self.body);
         let mut body = self.json();
         assert_eq!(body["success"], true);
@@ -104,14 +107,14 @@ impl Answer {
     }
 
     /// The message of a failure, which is in the envelope.
-    pub fn error(&self) -> String {
+    pub(crate) fn error(&self) -> String {
         let body = self.json();
         assert_eq!(body["success"], false, "{}", self.body);
         assert_eq!(body["data"], Value::Null);
         body["error"].as_str().unwrap().to_owned()
     }
 
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).map(|value| value.to_str().unwrap())
     }
 }

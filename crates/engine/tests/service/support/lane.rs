@@ -1,4 +1,5 @@
-//! The real lane engine, driven by hand: what a driver does, with a chain that does what the test says.
+//! The real lane engine, driven by hand: what a driver does, with a chain that does what the test
+//! says.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +21,7 @@ const GAS_LIMIT: u64 = 30_000_000;
 const FOREVER: Duration = Duration::from_secs(3600);
 
 /// A lane and its holder's hands.
-pub struct LaneHand {
+pub(crate) struct LaneHand {
     store: Arc<FaultyStore>,
     clock: Arc<ManualClock>,
     id: LaneId,
@@ -29,17 +30,18 @@ pub struct LaneHand {
     accounts: Vec<Address>,
     block: u64,
     /// What was offered to nodes and not mined yet.
-    pub offers: Vec<Offer>,
+    pub(crate) offers: Vec<Offer>,
     /// Whether its accounts have money.
     funded: bool,
 }
 
 impl LaneHand {
-    /// Takes the baton of a relayer's lane and answers the first survey. Without money nothing gets a nonce.
-    pub async fn take(world: &World, relayer: &str, funded: bool) -> Self {
+    /// Takes the baton of a relayer's lane and answers the first survey. Without money nothing gets
+    /// a nonce.
+    pub(crate) async fn take(world: &World, relayer: &str, funded: bool) -> Self {
         let id = RelayerId::new(relayer).unwrap().lane();
         let accounts = world.service.relayer(relayer).unwrap().accounts.clone();
-        let holder = HolderId::new("test").unwrap();
+        let holder = HolderId("test".to_owned());
         let acquired = world.store.acquire(&id, &holder, FOREVER).await.unwrap();
         let profile = profile();
         let config = LaneConfig {
@@ -68,7 +70,7 @@ impl LaneHand {
     }
 
     /// Takes in everything that is in the inbox, and does what follows from it.
-    pub async fn take_in(&mut self) {
+    pub(crate) async fn take_in(&mut self) {
         let after = Position(self.lane.summary().inbox);
         let entries = self.store.read(&self.id, after, 4096, Duration::ZERO).await;
         for entry in entries.unwrap() {
@@ -86,13 +88,14 @@ impl LaneHand {
                 },
             };
             let position = entry.position.0;
-            self.lane.handle(Input::Inbox { position, command }, self.clock.now());
+            self.lane
+                .handle(Input::Inbox { position, command }, self.clock.now());
         }
         self.settle().await;
     }
 
     /// Runs the lane in a task of its own until it is aborted.
-    pub fn run(mut self) -> JoinHandle<()> {
+    pub(crate) fn run(mut self) -> JoinHandle<()> {
         tokio::spawn(async move {
             loop {
                 self.take_in().await;
@@ -103,25 +106,28 @@ impl LaneHand {
     }
 
     /// A block that mines everything offered, and one on top that makes it final.
-    pub async fn mine(&mut self) {
+    pub(crate) async fn mine(&mut self) {
         self.mine_one().await;
         self.finalize().await;
     }
 
     /// A block that mines everything offered.
-    pub async fn mine_one(&mut self) {
+    pub(crate) async fn mine_one(&mut self) {
         self.block += 1;
         let mut offers = std::mem::take(&mut self.offers);
         // The dearest attempt of a nonce is the last that was offered.
         offers.reverse();
         offers.sort_by_key(|offer| offer.nonce);
         offers.dedup_by_key(|offer| (offer.account, offer.nonce));
-        let mined = offers.iter().map(|offer| self.receipt(offer.hash)).collect();
+        let mined = offers
+            .iter()
+            .map(|offer| self.receipt(offer.hash))
+            .collect();
         self.block_with(mined).await;
     }
 
     /// An empty block.
-    pub async fn finalize(&mut self) {
+    pub(crate) async fn finalize(&mut self) {
         self.block += 1;
         self.block_with(Vec::new()).await;
     }
@@ -171,12 +177,15 @@ impl LaneHand {
                 busy = true;
                 let mut batch = Batch::new(self.id.clone()).fenced(self.epoch);
                 let puts = changes.puts.into_iter();
-                batch.puts = puts.map(|(key, value)| (key.into(), value.into())).collect();
+                batch.puts = puts
+                    .map(|(key, value)| (key.into(), value.into()))
+                    .collect();
                 batch.deletes = changes.deletes.into_iter().map(Into::into).collect();
                 batch.trim = changes.trim.map(Position);
                 self.store.commit(batch).await.unwrap();
                 let stage = changes.stage;
-                self.lane.handle(Input::Committed { stage }, self.clock.now());
+                self.lane
+                    .handle(Input::Committed { stage }, self.clock.now());
                 self.store.publish(&changed_topic(&self.id)).await.ok();
             }
             if !busy {

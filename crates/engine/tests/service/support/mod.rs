@@ -1,19 +1,18 @@
 //! A service with everything around it.
 
-pub mod chain;
-pub mod client;
-pub mod lane;
-pub mod store;
+pub(crate) mod chain;
+pub(crate) mod client;
+pub(crate) mod lane;
+pub(crate) mod store;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use baton_coord::ManualClock;
+use baton_edge::{ApiKeys, ConnectionLimits, Readiness, RequestLimits, Stack, serve};
 use baton_engine::service::http::{BODY_BYTES_MAX, router};
 use baton_engine::service::{Ids, Service, ServiceOptions};
 use baton_engine::{Network, Relayer};
-use baton_edge::{ApiKeys, ConnectionLimits, Readiness, RequestLimits, Stack, serve};
 use baton_model::{Address, ChainProfile, EvmPolicy, Mempool, RelayerId, Timestamp};
 use prometheus_client::registry::Registry;
 use serde_json::Value;
@@ -27,35 +26,35 @@ use client::Client;
 use store::FaultyStore;
 
 /// The key that opens the API in these tests.
-pub const API_KEY: &str = "0123456789abcdef0123456789abcdef";
+pub(crate) const API_KEY: &str = "0123456789abcdef0123456789abcdef";
 /// 2023-11-14T22:13:20Z.
-pub const START: Timestamp = Timestamp::from_millis(1_700_000_000_000);
+pub(crate) const START: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 /// A target that is nobody's.
-pub const TARGET: &str = "0x00000000000000000000000000000000000000aa";
+pub(crate) const TARGET: &str = "0x00000000000000000000000000000000000000aa";
 
 /// A service, and what it stands on.
-pub struct World {
-    pub clock: Arc<ManualClock>,
-    pub store: Arc<FaultyStore>,
-    pub chain: Arc<FakeChain>,
-    pub service: Arc<Service>,
-    pub readiness: Readiness,
+pub(crate) struct World {
+    pub(crate) clock: Arc<ManualClock>,
+    pub(crate) store: Arc<FaultyStore>,
+    pub(crate) chain: Arc<FakeChain>,
+    pub(crate) service: Arc<Service>,
+    pub(crate) readiness: Readiness,
 }
 
 /// What a relayer of a world is like.
-pub type Shape = fn(&mut Relayer);
+pub(crate) type Shape = fn(&mut Relayer);
 
 impl World {
     /// A world with one relayer, `main`, that has one account.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::with(&[("main", |_| {})])
     }
 
-    pub fn with(relayers: &[(&str, Shape)]) -> Self {
+    pub(crate) fn with(relayers: &[(&str, Shape)]) -> Self {
         Self::with_options(relayers, ServiceOptions::default())
     }
 
-    pub fn with_options(relayers: &[(&str, Shape)], options: ServiceOptions) -> Self {
+    pub(crate) fn with_options(relayers: &[(&str, Shape)], options: ServiceOptions) -> Self {
         let clock = Arc::new(ManualClock::new(START));
         let store = Arc::new(FaultyStore::new(clock.clone()));
         let chain = Arc::new(FakeChain::default());
@@ -78,7 +77,7 @@ impl World {
     }
 
     /// The API on a socket, until the client is dropped.
-    pub async fn listen(&self) -> Client {
+    pub(crate) async fn listen(&self) -> Client {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let registry = Arc::new(Registry::default());
@@ -101,48 +100,39 @@ impl World {
     }
 
     /// Accepts a transaction of a relayer and gives its id.
-    pub async fn send(&self, relayer: &str, body: &str) -> String {
+    pub(crate) async fn send(&self, relayer: &str, body: &str) -> String {
         let sent = self.service.send(relayer, raw(body), None).await.unwrap();
         sent.transaction.id
     }
 
     /// Accepts a plain transfer of `main` and gives its id.
-    pub async fn transfer(&self) -> String {
+    pub(crate) async fn transfer(&self) -> String {
         self.send("main", &transfer_body()).await
     }
 }
 
-pub fn raw(body: &str) -> &RawValue {
+pub(crate) fn raw(body: &str) -> &RawValue {
     serde_json::from_str(body).unwrap()
 }
 
-pub fn json(body: &str) -> Value {
+pub(crate) fn json(body: &str) -> Value {
     serde_json::from_str(body).unwrap_or_else(|error| panic!("{error}: {body}"))
 }
 
-pub fn transfer_body() -> String {
+pub(crate) fn transfer_body() -> String {
     format!(r#"{{"to":"{TARGET}","value":"1","speed":"fast","gas_limit":21000}}"#)
-}
-
-/// Waits until a condition holds, at most ten seconds of real time.
-pub async fn eventually<F: Future<Output = bool>>(what: &str, mut holds: impl FnMut() -> F) {
-    let all = async {
-        while !holds().await {
-            tokio::task::yield_now().await;
-        }
-    };
-    let waited = tokio::time::timeout(Duration::from_secs(10), all).await;
-    assert!(waited.is_ok(), "{what}");
 }
 
 fn ids() -> Ids {
     let next = AtomicU64::new(1);
     Arc::new(move || {
         let number = next.fetch_add(1, Ordering::SeqCst);
-        uuid::Builder::from_u128(u128::from(number).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835))
-            .with_version(uuid::Version::Random)
-            .with_variant(uuid::Variant::RFC4122)
-            .into_uuid()
+        uuid::Builder::from_u128(
+            u128::from(number).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835),
+        )
+        .with_version(uuid::Version::Random)
+        .with_variant(uuid::Variant::RFC4122)
+        .into_uuid()
     }) as Arc<dyn Fn() -> Uuid + Send + Sync>
 }
 
@@ -164,7 +154,7 @@ fn relayer(id: &str, chain: Arc<FakeChain>) -> Relayer {
     }
 }
 
-pub fn profile() -> ChainProfile {
+pub(crate) fn profile() -> ChainProfile {
     ChainProfile {
         name: "localhost".to_owned(),
         chain_id: 31337,

@@ -14,7 +14,7 @@ use baton_model::LaneId;
 
 /// What happens to a commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
+pub(crate) enum Fault {
     /// It is applied, and the answer is lost.
     ReplyLost,
     /// It is lost, and nobody can tell.
@@ -24,7 +24,7 @@ pub enum Fault {
 }
 
 /// A store that fails as it is told.
-pub struct FaultyStore {
+pub(crate) struct FaultyStore {
     inner: MemoryStore,
     /// Faults of the next commits, in order.
     commits: Mutex<VecDeque<Fault>>,
@@ -33,7 +33,7 @@ pub struct FaultyStore {
 }
 
 impl FaultyStore {
-    pub fn new(clock: Arc<dyn Clock>) -> Self {
+    pub(crate) fn new(clock: Arc<dyn Clock>) -> Self {
         Self {
             inner: MemoryStore::new(clock),
             commits: Mutex::default(),
@@ -43,20 +43,20 @@ impl FaultyStore {
     }
 
     /// The next commits of callers without a baton fail like this.
-    pub fn fail_commits(&self, faults: impl IntoIterator<Item = Fault>) {
+    pub(crate) fn fail_commits(&self, faults: impl IntoIterator<Item = Fault>) {
         *self.commits.lock().unwrap() = faults.into_iter().collect();
     }
 
-    pub fn fail_reads(&self, fail: bool) {
+    pub(crate) fn fail_reads(&self, fail: bool) {
         *self.reads_fail.lock().unwrap() = fail;
     }
 
-    pub fn fail_publishes(&self, fail: bool) {
+    pub(crate) fn fail_publishes(&self, fail: bool) {
         *self.publishes_fail.lock().unwrap() = fail;
     }
 
     /// Number of keys with a prefix.
-    pub async fn count(&self, lane: &LaneId, prefix: &'static str) -> usize {
+    pub(crate) async fn count(&self, lane: &LaneId, prefix: &'static str) -> usize {
         let scan = Scan::prefix(prefix, 4096);
         self.inner.scan(lane, &scan).await.unwrap().len()
     }

@@ -66,7 +66,6 @@ pub(crate) struct State {
 #[derive(Clone, Debug)]
 pub(crate) struct Block {
     pub(crate) number: u64,
-    pub(crate) hash: B256,
     pub(crate) transactions: Vec<MinedTx>,
     /// State of the accounts after it.
     pub(crate) state: BTreeMap<Address, State>,
@@ -106,7 +105,6 @@ impl Chain {
     ) -> Self {
         let genesis = Block {
             number: 100,
-            hash: keccak256(b"genesis"),
             transactions: Vec::new(),
             state,
         };
@@ -259,7 +257,6 @@ impl Chain {
         self.top = self.top.max(number);
         self.blocks.push(Block {
             number,
-            hash,
             transactions,
             state,
         });
@@ -345,9 +342,16 @@ impl Chain {
 
 fn execute(tx: SignedTx, state: &mut State, price: u128, (number, hash): (u64, B256)) -> MinedTx {
     let success = tx.tx.call.data.first() != Some(&REVERTING);
-    let gas_used = tx.tx.gas_limit.min(21_000 + 16 * tx.tx.call.data.len() as u64);
+    let gas_used = tx
+        .tx
+        .gas_limit
+        .min(21_000 + 16 * tx.tx.call.data.len() as u64);
     let fee = U256::from(gas_used) * U256::from(price);
-    let value = if success { tx.tx.call.value } else { U256::ZERO };
+    let value = if success {
+        tx.tx.call.value
+    } else {
+        U256::ZERO
+    };
     state.balance -= fee + value;
     state.nonce += 1;
     let receipt = ReceiptRecord {

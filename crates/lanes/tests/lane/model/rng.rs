@@ -30,9 +30,4 @@ impl Rng {
     pub(crate) const fn percent(&mut self, percent: u64) -> bool {
         self.below(100) < percent
     }
-
-    /// True in `n` of a thousand cases.
-    pub(crate) const fn per_mille(&mut self, n: u64) -> bool {
-        self.below(1000) < n
-    }
 }

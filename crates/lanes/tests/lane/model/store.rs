@@ -14,14 +14,16 @@ pub(crate) struct Store {
     pub(crate) inbox: BTreeMap<u64, Vec<u8>>,
     /// Position of the last entry ever appended.
     pub(crate) last: u64,
+    /// The table's slots and accounts as they read now, so that checks need not read them again.
+    slots: BTreeMap<(Address, u64), SlotRecord>,
+    accounts: BTreeMap<Address, AccountRecord>,
 }
 
 impl Store {
     /// What the API does to accept a request.
     pub(crate) fn accept(&mut self, record: &RequestRecord) {
         let id = record.id;
-        self.table
-            .insert(key::request(id), record::encode(record));
+        self.table.insert(key::request(id), record::encode(record));
         self.table
             .insert(key::created(record.created_at, id), Vec::new());
         self.append(&InboxRecord::Accept { id });
@@ -36,9 +38,11 @@ impl Store {
     pub(crate) fn apply(&mut self, changes: &Changes) {
         for (key, value) in &changes.puts {
             self.table.insert(key.clone(), value.clone());
+            self.mirror(key, Some(value));
         }
         for key in &changes.deletes {
             self.table.remove(key);
+            self.mirror(key, None);
         }
         if let Some(trim) = changes.trim {
             self.inbox.retain(|position, _| *position > trim);
@@ -50,14 +54,27 @@ impl Store {
         Some(record::decode(value).expect("a stored request can be read"))
     }
 
-    pub(crate) fn slot(&self, account: Address, nonce: u64) -> Option<SlotRecord> {
-        let value = self.table.get(&key::slot(account, nonce))?;
-        Some(record::decode(value).expect("a stored slot can be read"))
+    fn mirror(&mut self, key: &str, value: Option<&Vec<u8>>) {
+        if let Some(slot) = key.strip_prefix(key::SLOTS) {
+            let place = slot_key(slot);
+            let read = |value: &Vec<u8>| record::decode(value).expect("a slot can be read");
+            match value.map(read) {
+                Some(record) => self.slots.insert(place, record),
+                None => self.slots.remove(&place),
+            };
+        } else if let (Some(account), Some(value)) = (key.strip_prefix("a/"), value) {
+            let record = record::decode(value).expect("an account can be read");
+            let account = account.parse().expect("an address");
+            self.accounts.insert(account, record);
+        }
+    }
+
+    pub(crate) fn slot(&self, account: Address, nonce: u64) -> Option<&SlotRecord> {
+        self.slots.get(&(account, nonce))
     }
 
     pub(crate) fn account(&self, account: Address) -> Option<AccountRecord> {
-        let value = self.table.get(&key::account(account))?;
-        Some(record::decode(value).expect("a stored account can be read"))
+        self.accounts.get(&account).copied()
     }
 
     /// What a lane starts from.
@@ -74,7 +91,14 @@ impl Store {
         let summary = self.table.get(key::SUMMARY);
         Restored {
             requests,
-            slots: self.slots(),
+            slots: self
+                .prefix(key::SLOTS)
+                .map(|(key, value)| {
+                    let (account, nonce) = slot_key(&key[key::SLOTS.len()..]);
+                    let record = record::decode(value).expect("a stored slot can be read");
+                    (account, nonce, record)
+                })
+                .collect(),
             accounts: accounts
                 .iter()
                 .filter_map(|a| Some((*a, self.account(*a)?)))
@@ -83,20 +107,6 @@ impl Store {
                 record::decode::<SummaryRecord>(value).expect("a stored summary can be read")
             }),
         }
-    }
-
-    pub(crate) fn slots(&self) -> Vec<(Address, u64, SlotRecord)> {
-        self.prefix(key::SLOTS)
-            .map(|(key, value)| {
-                let (account, nonce) = key[key::SLOTS.len()..].split_once('/').expect("two parts");
-                let record = record::decode(value).expect("a stored slot can be read");
-                (
-                    account.parse().expect("an address"),
-                    nonce.parse().expect("a nonce"),
-                    record,
-                )
-            })
-            .collect()
     }
 
     fn prefix(&self, prefix: &'static str) -> impl Iterator<Item = (&String, &Vec<u8>)> {
@@ -109,18 +119,31 @@ impl Store {
     pub(crate) fn check(&self) {
         let mut owners = BTreeSet::new();
         let mut nonces: BTreeMap<Address, Vec<u64>> = BTreeMap::new();
-        for (account, nonce, slot) in self.slots() {
-            nonces.entry(account).or_default().push(nonce);
+        for ((account, nonce), slot) in &self.slots {
+            nonces.entry(*account).or_default().push(*nonce);
             if let Some(id) = slot.request {
                 assert!(owners.insert(id), "request {id} has two durable slots");
             }
-            assert!(!slot.attempts.is_empty(), "slot {nonce} is durable and empty");
+            assert!(
+                !slot.attempts.is_empty(),
+                "slot {nonce} is durable and empty"
+            );
         }
         for (account, nonces) in nonces {
-            let record = self.account(account).expect("an account with slots has a record");
+            let record = self
+                .account(account)
+                .expect("an account with slots has a record");
             let first = nonces.first().copied().unwrap_or_default();
             let whole: Vec<u64> = (first..record.next_nonce).collect();
             assert_eq!(nonces, whole, "durable slots of {account} have a gap");
         }
     }
+}
+
+fn slot_key(key: &str) -> (Address, u64) {
+    let (account, nonce) = key.split_once('/').expect("an account and a nonce");
+    (
+        account.parse().expect("an address"),
+        nonce.parse().expect("a nonce"),
+    )
 }

@@ -1,0 +1,4 @@
+//! The lane in a model world.
+
+mod model;
+mod property;
