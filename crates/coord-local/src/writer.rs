@@ -4,7 +4,7 @@
 //! hold as one atomic, flushed write of the underlying store, and then hands them over to be answered ([`crate::answers`]). The cost of a flush is shared
 //! by the whole group.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::mpsc::{SendError, SyncSender};
 use std::time::Duration;
@@ -14,7 +14,7 @@ use baton_coord::{
     StoreError, Version,
 };
 use baton_model::LaneId;
-use fjall::{Keyspace, OwnedWriteBatch, PersistMode, Readable, Snapshot};
+use fjall::{Keyspace, PersistMode, Readable, Snapshot, UserKey, UserValue};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
 use crate::answers::{self, Answer, Durable, Stopped};
@@ -71,10 +71,11 @@ pub(crate) struct Writer {
 
 /// A group in preparation.
 struct Group {
-    write: OwnedWriteBatch,
     snapshot: Snapshot,
-    /// Versions of the values that this group has changed so far; `None` where it deleted them.
-    changed: HashMap<Vec<u8>, Option<Version>>,
+    /// What it writes, `None` for what it removes. One entry for each key, however many batches of the group change it:
+    /// all entries of one write of the underlying store have the same age, so it could not tell which is the last. In
+    /// order, which the underlying store takes in faster.
+    writes: BTreeMap<UserKey, Option<UserValue>>,
     answers: Vec<Answer>,
     operations: usize,
     bytes: usize,
@@ -99,13 +100,8 @@ impl Writer {
 
     fn begin_group(&self) -> Group {
         Group {
-            write: self
-                .reader
-                .database
-                .batch()
-                .durability(Some(PersistMode::SyncData)),
             snapshot: self.reader.database.snapshot(),
-            changed: HashMap::new(),
+            writes: BTreeMap::new(),
             answers: Vec::new(),
             operations: 0,
             bytes: 0,
@@ -215,27 +211,20 @@ impl Writer {
         let lane = lane.map_err(|error| unavailable(&error))?;
         self.record.commits += 1;
         let version = Version(self.record.commits);
-        group.operations += batch.operations() + 1;
+        group.operations += batch.require.len();
         group.bytes += batch.bytes();
         let before = lane.record;
         for (key, value) in &batch.puts {
-            let key = keys::value_key(&batch.lane, key);
-            group.write.insert(
-                &self.reader.space,
-                key.as_slice(),
-                keys::stored_value(version, value),
-            );
-            group.changed.insert(key, Some(version));
+            let value = keys::stored_value(version, value);
+            group.put(keys::value_key(&batch.lane, key), value);
         }
         for key in &batch.deletes {
-            let key = keys::value_key(&batch.lane, key);
-            group.write.remove(&self.reader.space, key.as_slice());
-            group.changed.insert(key, None);
+            group.delete(keys::value_key(&batch.lane, key));
         }
         for value in &batch.appends {
             lane.record.last.0 += 1;
             let key = keys::log_key(&batch.lane, lane.record.last);
-            group.write.insert(&self.reader.space, key, value.as_ref());
+            group.put(key, value.clone());
         }
         if let Some(trim) = batch.trim {
             lane.record.trimmed = lane.record.trimmed.max(trim);
@@ -243,19 +232,11 @@ impl Writer {
         let sweep = (lane.record.trimmed.0 - lane.record.swept.0).min(SWEEP_MAX);
         for _ in 0..sweep {
             lane.record.swept.0 += 1;
-            group.write.remove(
-                &self.reader.space,
-                keys::log_key(&batch.lane, lane.record.swept),
-            );
-            group.operations += 1;
+            group.delete(keys::log_key(&batch.lane, lane.record.swept));
         }
         if lane.record != before || !lane.recorded {
             lane.recorded = true;
-            group.write.insert(
-                &self.reader.space,
-                keys::lane_key(&batch.lane),
-                lane.record.encode(),
-            );
+            group.put(keys::lane_key(&batch.lane), lane.record.encode());
         }
         Ok(Committed {
             version,
@@ -279,12 +260,7 @@ impl Writer {
         let lane = self.lanes.load(&self.reader.space, &group.snapshot, name)?;
         let epoch = lane.acquire(holder, ttl, now)?;
         lane.recorded = true;
-        group.operations += 1;
-        group.write.insert(
-            &self.reader.space,
-            keys::lane_key(name),
-            lane.record.encode(),
-        );
+        group.put(keys::lane_key(name), lane.record.encode());
         Ok(epoch)
     }
 
@@ -294,10 +270,8 @@ impl Writer {
             return;
         }
         self.record.groups += 1;
-        group
-            .write
-            .insert(&self.reader.space, STORE_KEY, self.record.encode());
-        if let Err(error) = group.write.commit() {
+        group.put(STORE_KEY.to_vec(), self.record.encode().to_vec());
+        if let Err(error) = self.write(group.writes) {
             answers::fail(
                 group.answers,
                 answers::stop(&self.stopped, &error.to_string()),
@@ -315,9 +289,33 @@ impl Writer {
             );
         }
     }
+    fn write(&self, writes: BTreeMap<UserKey, Option<UserValue>>) -> Result<(), fjall::Error> {
+        let mut batch = self
+            .reader
+            .database
+            .batch()
+            .durability(Some(PersistMode::SyncData));
+        for (key, value) in writes {
+            match value {
+                Some(value) => batch.insert(&self.reader.space, key, value),
+                None => batch.remove(&self.reader.space, key),
+            }
+        }
+        batch.commit()
+    }
 }
 
 impl Group {
+    fn put(&mut self, key: Vec<u8>, value: impl Into<UserValue>) {
+        self.operations += 1;
+        self.writes.insert(UserKey::from(key), Some(value.into()));
+    }
+
+    fn delete(&mut self, key: Vec<u8>) {
+        self.operations += 1;
+        self.writes.insert(UserKey::from(key), None);
+    }
+
     /// The version of a value as the batches before in this group leave it.
     fn version(
         &self,
@@ -326,10 +324,10 @@ impl Group {
         key: &[u8],
     ) -> Result<Option<Version>, StoreError> {
         let key = keys::value_key(lane, key);
-        if let Some(version) = self.changed.get(&key) {
-            return Ok(*version);
-        }
-        let stored = self.snapshot.get(space, &key).map_err(|e| read_error(&e))?;
+        let stored = match self.writes.get(key.as_slice()) {
+            Some(staged) => staged.clone(),
+            None => self.snapshot.get(space, &key).map_err(|e| read_error(&e))?,
+        };
         match stored.as_deref().map(keys::split_value) {
             Some(Some((version, _))) => Ok(Some(version)),
             Some(None) => Err(damaged(format!("lane {lane}: a value has no version"))),

@@ -4,14 +4,20 @@
 //! question to a node, a signer or the store is asked by a task of its own that brings back an input.
 
 mod baton;
+mod blocks;
 mod broadcast;
+mod commit;
 mod follow;
 mod inbox;
 mod load;
+mod metrics;
 mod retention;
 mod run;
 mod session;
+mod sources;
 mod state;
+mod tasks;
+mod times;
 mod work;
 
 use std::sync::Arc;
@@ -22,8 +28,9 @@ use baton_lanes::{LaneConfig, Timing};
 use baton_vault::Signer;
 
 pub use follow::{ChainEvent, Follower};
+pub use metrics::DriverMetrics;
 pub use run::run_lane;
-pub use state::{DriverMetrics, LaneState, LaneStatus};
+pub use state::{LaneState, LaneStatus};
 
 use crate::{Relayer, SharedClock, SharedStore};
 

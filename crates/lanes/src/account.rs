@@ -1,6 +1,7 @@
 //! One account of a lane: its nonces, its money and whether it may take work.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
 use baton_model::{Address, Timestamp, U256};
 
@@ -103,11 +104,16 @@ impl Account {
         }
     }
 
-    /// Begins at a nonce: everything below is final, and nothing is known of it.
-    pub(crate) const fn start_at(&mut self, nonce: u64) {
+    /// Begins at a nonce: nothing is known of those below.
+    pub(crate) const fn begin_at(&mut self, nonce: u64) {
         self.next_nonce = nonce;
         self.bound_next = nonce;
-        self.settled = nonce;
+    }
+
+    /// Nonces that the chain has free and this lane begins behind.
+    pub(crate) fn free_below(&self) -> Range<u64> {
+        let first = self.lowest().map_or(self.next_nonce, |(nonce, _)| nonce);
+        self.chain_nonce.max(self.settled)..first
     }
 
     /// Whether slots wait for their first signature.

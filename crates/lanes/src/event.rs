@@ -69,7 +69,7 @@ pub enum Input {
         /// One answer for each node that was asked.
         answers: Vec<Answer>,
     },
-    /// A block on top of the last one.
+    /// A block on top of the last one. Blocks and rollbacks before the first survey are passed over.
     Block(BlockInput),
     /// The blocks above this number are no longer part of the chain.
     Rollback {

@@ -13,6 +13,7 @@ mod offer;
 mod queue;
 mod stage;
 mod start;
+mod survey;
 mod view;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};

@@ -19,6 +19,7 @@ const TURNS: u64 = 25;
 pub(super) async fn run<B: Backend>(backend: &B) {
     counters_lose_no_update(&backend.fresh().await.0).await;
     one_of_many_creates(&backend.fresh().await.0).await;
+    the_last_batch_wins(&backend.fresh().await.0).await;
     readers_see_whole_batches(&backend.fresh().await.0).await;
     one_log_many_writers(&backend.fresh().await.0).await;
     let (store, clock) = backend.fresh().await;
@@ -88,6 +89,36 @@ async fn one_of_many_creates<S: Store + Clone + 'static>(store: &S) {
         Ok(Position(TURNS)),
         "losers appended nothing"
     );
+}
+
+/// Batches that a backend writes together may put and delete the same key: the order of the log is what counts.
+async fn the_last_batch_wins<S: Store + Clone + 'static>(store: &S) {
+    let name = lane("tx/last");
+    for round in 0..TURNS {
+        let mut tasks = JoinSet::new();
+        for task in 0..TASKS {
+            let mut batch = append(&name, &[&task.to_string()]);
+            if task.is_multiple_of(2) {
+                batch.deletes = vec![key("k")];
+            } else {
+                batch.puts = vec![(key("k"), text(&task.to_string()))];
+            }
+            let store = store.clone();
+            tasks.spawn(async move { committed(&store, batch).await.version });
+        }
+        let mut versions = soon("the writing tasks", tasks.join_all()).await;
+        versions.sort();
+        versions.dedup();
+        assert_eq!(
+            versions.len() as u64,
+            TASKS,
+            "two batches got the same version"
+        );
+        let log = entries(store, &name, round * TASKS).await;
+        let last = number(&log.last().expect("the log has grown").value);
+        let expected = (!last.is_multiple_of(2)).then(|| text(&last.to_string()));
+        assert_eq!(value(store, &name, "k").await, expected, "after {last}");
+    }
 }
 
 /// A batch sets ten keys to one value: a scan finds all ten equal, whenever it looks.

@@ -1,4 +1,10 @@
 //! Holding a lane's baton: taking it, renewing it, and knowing when it may no longer be relied on.
+//!
+//! The store decides who holds a lane, and refuses the writes of whoever does not. Time is only the second line: it keeps
+//! a holder that cannot reach the store from asking nodes and signers for what a successor is asking for already. What a
+//! holder may still broadcast after its time, before it has noticed, is harmless: those bytes were durable under its
+//! fence, so a successor has them too, counts them as offered, and never gives their nonce to anything else before the
+//! chain has decided it.
 
 use std::time::Duration;
 
@@ -6,7 +12,7 @@ use baton_coord::{Epoch, HolderId, LeaseError};
 use baton_model::LaneId;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::SharedStore;
 
@@ -20,6 +26,12 @@ const RENEWALS: u32 = 3;
 /// Pause before a renewal that the store did not answer is repeated.
 const RENEW_RETRY: Duration = Duration::from_millis(100);
 
+/// Shortest pause before a baton that was not given is asked for again.
+const ACQUIRE_RETRY: Duration = Duration::from_millis(50);
+
+/// Longest wait for the store to take a baton back. It runs out anyway.
+const RELEASE_MAX: Duration = Duration::from_secs(2);
+
 /// A held baton, renewed in the background for as long as it is kept.
 pub(super) struct Baton {
     store: SharedStore,
@@ -30,42 +42,56 @@ pub(super) struct Baton {
     keeper: JoinHandle<()>,
 }
 
+/// Why the baton was not given.
+pub(super) struct Refused {
+    /// How long to wait before asking again.
+    pub(super) pause: Duration,
+    /// Whether another process holds it.
+    pub(super) is_held: bool,
+}
+
 impl Baton {
-    /// Takes the baton; the error says how long to wait before trying again.
+    /// Takes the baton, under a new epoch even when this process holds it already.
     pub(super) async fn acquire(
         store: &SharedStore,
         lane: &LaneId,
         holder: &HolderId,
         lease: Duration,
-    ) -> Result<Self, Duration> {
+    ) -> Result<Self, Refused> {
+        let longest = (lease / RENEWALS).max(ACQUIRE_RETRY);
+        let refused = |pause: Duration, is_held| Refused {
+            pause: pause.clamp(ACQUIRE_RETRY, longest),
+            is_held,
+        };
         let asked = Instant::now();
-        match store.acquire(lane, holder, lease).await {
-            Ok(acquired) => {
+        match timeout(lease, store.acquire(lane, holder, lease)).await {
+            Ok(Ok(acquired)) => {
                 let epoch = acquired.epoch;
                 let (sender, until) = watch::channel(Some(asked + usable(lease)));
-                let keeper = keep(
-                    SharedStore::clone(store),
-                    lane.clone(),
+                let keeper = Keeper {
+                    store: SharedStore::clone(store),
+                    lane: lane.clone(),
                     epoch,
                     lease,
-                    sender,
-                );
-                let (store, lane) = (SharedStore::clone(store), lane.clone());
+                    until: sender,
+                };
                 Ok(Self {
-                    store,
-                    lane,
+                    store: SharedStore::clone(store),
+                    lane: lane.clone(),
                     epoch,
                     until,
-                    keeper: tokio::spawn(keeper),
+                    keeper: tokio::spawn(keeper.keep(asked)),
                 })
             }
-            Err(LeaseError::Held { remaining, .. }) => {
-                Err(remaining.clamp(Duration::from_millis(50), lease / RENEWALS))
-            }
-            Err(LeaseError::Lost) => Err(Duration::from_millis(50)),
-            Err(LeaseError::Store(error)) => {
+            Ok(Err(LeaseError::Held { remaining, .. })) => Err(refused(remaining, true)),
+            Ok(Err(LeaseError::Lost)) => Err(refused(Duration::ZERO, false)),
+            Ok(Err(LeaseError::Store(error))) => {
                 tracing::warn!(%lane, %error, "cannot ask for the baton; trying again");
-                Err(lease / RENEWALS)
+                Err(refused(longest, false))
+            }
+            Err(_) => {
+                tracing::warn!(%lane, "no answer to the question for the baton; trying again");
+                Err(refused(ACQUIRE_RETRY, false))
             }
         }
     }
@@ -75,15 +101,22 @@ impl Baton {
         self.epoch
     }
 
-    /// Ends when this process may no longer act on the lane.
-    pub(super) async fn lost(&mut self) {
+    /// Whether this process may act on the lane now. A process that was stopped for a while has to ask before it goes on:
+    /// its timers may not have fired yet.
+    pub(super) fn may_act(&self) -> bool {
+        self.until.borrow().is_some_and(|until| Instant::now() < until)
+    }
+
+    /// Ends when this process may no longer act on the lane. May be dropped and called again.
+    pub(super) async fn lost(&self) {
+        let mut until = self.until.clone();
         loop {
-            let Some(until) = *self.until.borrow_and_update() else {
+            let Some(end) = *until.borrow_and_update() else {
                 return;
             };
             tokio::select! {
-                () = tokio::time::sleep_until(until) => return,
-                changed = self.until.changed() => if changed.is_err() { return },
+                () = sleep_until(end) => return,
+                changed = until.changed() => if changed.is_err() { return },
             }
         }
     }
@@ -91,9 +124,13 @@ impl Baton {
     /// Gives the baton back: a successor takes it at once.
     pub(super) async fn release(self) {
         self.keeper.abort();
-        if let Err(error) = self.store.release(&self.lane, self.epoch).await {
-            tracing::warn!(lane = %self.lane, %error, "cannot give the baton back; it will run out");
-        }
+        let released = timeout(RELEASE_MAX, self.store.release(&self.lane, self.epoch)).await;
+        let error = match released {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => "the store does not answer".to_owned(),
+        };
+        tracing::warn!(lane = %self.lane, error, "cannot give the baton back; it will run out");
     }
 }
 
@@ -103,32 +140,37 @@ impl Drop for Baton {
     }
 }
 
-/// Renews until the baton is lost. A store that does not answer changes nothing: time decides.
-async fn keep(
+/// Renews until the baton is lost.
+struct Keeper {
     store: SharedStore,
     lane: LaneId,
     epoch: Epoch,
     lease: Duration,
     until: watch::Sender<Option<Instant>>,
-) {
-    loop {
-        tokio::time::sleep(lease / RENEWALS).await;
+}
+
+impl Keeper {
+    /// A store that does not answer changes nothing: time decides.
+    async fn keep(self, mut asked: Instant) {
+        let period = self.lease / RENEWALS;
         loop {
-            let asked = Instant::now();
-            match store.renew(&lane, epoch, lease).await {
-                Ok(()) => {
-                    until.send_replace(Some(asked + usable(lease)));
-                    break;
-                }
-                Err(LeaseError::Lost | LeaseError::Held { .. }) => {
-                    until.send_replace(None);
-                    return;
-                }
-                Err(LeaseError::Store(error)) => {
-                    tracing::warn!(%lane, %error, "cannot renew the baton; trying again");
-                    tokio::time::sleep(RENEW_RETRY).await;
-                }
-            }
+            sleep_until(asked + period).await;
+            asked = loop {
+                let asked = Instant::now();
+                let renewed = self.store.renew(&self.lane, self.epoch, self.lease);
+                let error = match timeout(period, renewed).await {
+                    Ok(Ok(())) => break asked,
+                    Ok(Err(LeaseError::Lost | LeaseError::Held { .. })) => {
+                        self.until.send_replace(None);
+                        return;
+                    }
+                    Ok(Err(LeaseError::Store(error))) => error.to_string(),
+                    Err(_) => "the store does not answer".to_owned(),
+                };
+                tracing::warn!(lane = %self.lane, error, "cannot renew the baton; trying again");
+                sleep(RENEW_RETRY).await;
+            };
+            self.until.send_replace(Some(asked + usable(self.lease)));
         }
     }
 }

@@ -1,12 +1,16 @@
 //! Follows one network: every block once, in order, and every reorganisation.
 
 use std::collections::VecDeque;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
 use baton_chain::{BlockView, ChainClient, HeadRef};
 use baton_model::{Address, B256};
+use futures_util::FutureExt;
+use futures_util::stream::{self, StreamExt};
 use tokio::sync::{broadcast, watch};
+use tokio::time::sleep;
 
 use super::run::stopped;
 use crate::Network;
@@ -18,8 +22,15 @@ const EVENTS_MAX: usize = 512;
 /// missed by nonce and receipt.
 const CATCH_UP_MAX: u64 = 64;
 
+/// Blocks asked for at a time while following is behind: more than a fast chain makes during one round trip.
+const FETCH_AHEAD: usize = 8;
+
 /// Blocks kept beyond the final depth, to find where a reorganisation began.
 const WINDOW_MARGIN: u64 = 64;
+
+/// Reorganisations taken in without a pause. Nodes that stand on different forks contradict each other until they agree;
+/// lanes need not hear of each turn.
+const FORKS_MAX: usize = 2;
 
 /// Pause before a question to a node is repeated.
 const RETRY: Duration = Duration::from_millis(250);
@@ -44,6 +55,16 @@ pub struct Follower {
     events: broadcast::Sender<Arc<ChainEvent>>,
 }
 
+/// How far one look at the chain got.
+enum Reached {
+    /// The head.
+    Head,
+    /// A block that does not stand on the last one.
+    Fork,
+    /// A node could not answer.
+    Nothing,
+}
+
 impl Follower {
     /// A follower of a network that reads the state of `accounts` with every block.
     pub fn new(network: &Network, accounts: Vec<Address>) -> Self {
@@ -66,80 +87,132 @@ impl Follower {
 
     /// Follows until `stop` is true.
     pub async fn run(&self, mut stop: watch::Receiver<bool>) {
-        let mut heads = self.chain.heads();
         let mut window = Window {
             blocks: VecDeque::new(),
             max: self.window_max,
         };
         loop {
-            let head = *heads.borrow_and_update();
-            if let Some(head) = head {
-                tokio::select! {
-                    () = self.catch_up(&mut window, head) => {}
-                    () = stopped(&mut stop) => return,
-                }
-            }
-            tokio::select! {
-                changed = heads.changed() => if changed.is_err() { return },
+            let following = AssertUnwindSafe(self.follow(&mut window)).catch_unwind();
+            let followed = tokio::select! {
+                followed = following => followed,
                 () = stopped(&mut stop) => return,
+            };
+            if followed.is_ok() {
+                tracing::warn!("the network's client has ended: no more blocks come");
+                return;
+            }
+            // Lanes depend on blocks: a defect here must not stop them without a word.
+            tracing::error!("following the network ended badly; starting over from its head");
+            self.forget(&mut window);
+            sleep(RETRY).await;
+        }
+    }
+
+    /// Follows until the client ends.
+    async fn follow(&self, window: &mut Window) {
+        let mut heads = self.chain.heads();
+        loop {
+            let head = *heads.borrow_and_update();
+            let reached = match head {
+                Some(head) => self.catch_up(window, head).await,
+                None => true,
+            };
+            if !reached {
+                sleep(RETRY).await;
+            } else if heads.changed().await.is_err() {
+                return;
             }
         }
     }
 
-    async fn catch_up(&self, window: &mut Window, head: HeadRef) {
-        if window.contradicts(head) {
-            self.find_ancestor(window).await;
+    /// Takes in what is new up to the head. False when it has to be tried again.
+    async fn catch_up(&self, window: &mut Window, head: HeadRef) -> bool {
+        if window.contradicts(head) && !self.drop_replaced(window, head).await {
+            return false;
         }
         if let Some((last, _)) = window.last()
             && head.number > last.saturating_add(CATCH_UP_MAX)
         {
-            // What happened in between is unknown: nothing of the window can be relied on.
-            let to = window.first().map_or(0, |first| first.saturating_sub(1));
-            self.publish(ChainEvent::Rollback { to });
-            window.blocks.clear();
+            self.forget(window);
         }
-        let mut next = window.last().map_or(head.number, |(last, _)| last + 1);
-        while next <= head.number {
-            let block = self.chain.block(Some(next), &self.accounts).await;
+        for _ in 0..FORKS_MAX {
+            match self.read_on(window, head).await {
+                Reached::Head => return true,
+                Reached::Nothing => return false,
+                Reached::Fork => {
+                    if !self.drop_replaced(window, head).await {
+                        return false;
+                    }
+                }
+            }
+        }
+        false
+    }
+
+    /// Reads the blocks from the window's end to the head.
+    async fn read_on(&self, window: &mut Window, head: HeadRef) -> Reached {
+        let next = window.last().map_or(head.number, |(last, _)| last + 1);
+        let fetched = stream::iter(next..=head.number).map(|number| async move {
+            let block = self.chain.block(Some(number), &self.accounts).await;
+            (number, block)
+        });
+        let mut fetched = std::pin::pin!(fetched.buffered(FETCH_AHEAD));
+        while let Some((number, block)) = fetched.next().await {
             match block {
+                Ok(Some(block)) if block.number != number => {
+                    let given = block.number;
+                    tracing::warn!(block = number, given, "a node gave another block; trying again");
+                    return Reached::Nothing;
+                }
                 Ok(Some(block)) if window.last().is_none_or(|(_, hash)| hash == block.parent) => {
                     window.push(block.number, block.hash);
                     self.publish(ChainEvent::Block(block));
                 }
-                Ok(Some(_)) => self.find_ancestor(window).await,
-                Ok(None) => {
-                    // The node that announced the head is ahead of the one that was asked, or took it back.
-                    tokio::time::sleep(RETRY).await;
-                    return;
-                }
+                Ok(Some(_)) => return Reached::Fork,
+                // The node that announced the head is ahead of the one that was asked, or took it back.
+                Ok(None) => return Reached::Nothing,
                 Err(error) => {
-                    tracing::warn!(block = next, %error, "cannot read a block; trying again");
-                    tokio::time::sleep(RETRY).await;
+                    tracing::warn!(block = number, %error, "cannot read a block; trying again");
+                    return Reached::Nothing;
                 }
             }
-            next = window.last().map_or(head.number, |(last, _)| last + 1);
         }
+        Reached::Head
     }
 
-    /// Drops the blocks of the window that are no longer part of the chain.
-    async fn find_ancestor(&self, window: &mut Window) {
+    /// Drops the blocks of the window that are no longer part of the chain. False when there are none, as far as nodes
+    /// can tell now.
+    async fn drop_replaced(&self, window: &mut Window, head: HeadRef) -> bool {
         let mut dropped = None;
         while let Some((number, hash)) = window.last() {
             match self.chain.block(Some(number), &[]).await {
                 Ok(Some(block)) if block.hash == hash => break,
+                // A node that lacks a block below the head lags behind: what it lacks says nothing.
+                Ok(None) if number <= head.number => break,
                 Ok(_) => {
                     window.blocks.pop_back();
                     dropped = Some(number.saturating_sub(1));
                 }
                 Err(error) => {
                     tracing::warn!(block = number, %error, "cannot read a block; trying again");
-                    tokio::time::sleep(RETRY).await;
+                    break;
                 }
             }
         }
         if let Some(to) = dropped {
             tracing::warn!(to, "the chain was reorganised");
             self.publish(ChainEvent::Rollback { to });
+        }
+        dropped.is_some()
+    }
+
+    /// Gives the window up: what happened since is unknown, so nothing of it can be relied on.
+    fn forget(&self, window: &mut Window) {
+        if let Some((first, _)) = window.blocks.front() {
+            let to = first.saturating_sub(1);
+            tracing::warn!(to, "blocks were missed; lanes look up what was mined");
+            self.publish(ChainEvent::Rollback { to });
+            window.blocks.clear();
         }
     }
 
@@ -149,17 +222,13 @@ impl Follower {
     }
 }
 
-/// The latest blocks that were taken in.
+/// The latest blocks that were taken in, without gaps.
 struct Window {
     blocks: VecDeque<(u64, B256)>,
     max: usize,
 }
 
 impl Window {
-    fn first(&self) -> Option<u64> {
-        self.blocks.front().map(|(number, _)| *number)
-    }
-
     fn last(&self) -> Option<(u64, B256)> {
         self.blocks.back().copied()
     }
@@ -171,15 +240,15 @@ impl Window {
         }
     }
 
-    /// Whether a head cannot be part of the chain of the window.
+    /// Whether a head cannot be on top of the chain of the window.
     fn contradicts(&self, head: HeadRef) -> bool {
-        let known = self
-            .blocks
-            .iter()
-            .find(|(number, _)| *number == head.number);
+        let Some((last, _)) = self.last() else {
+            return false;
+        };
+        let known = self.blocks.iter().find(|(number, _)| *number == head.number);
         match (known, head.hash) {
-            (Some((_, known)), Some(hash)) => *known != hash,
-            (Some(_), None) | (None, _) => false,
+            (Some((_, known)), Some(hash)) if *known != hash => true,
+            (Some(_), _) | (None, _) => head.number < last,
         }
     }
 }

@@ -9,54 +9,70 @@ use baton_model::LaneId;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use tokio::sync::{mpsc, watch};
 
-use super::load::{LoadError, get};
+use super::load::{LoadError, get, persist};
 use crate::SharedStore;
 
 /// Entries taken in at a time.
-const PAGE: usize = 1024;
+const PAGE: usize = 512;
 /// Records read at a time.
 const CONCURRENT: usize = 64;
 /// How long to wait for an entry before asking again: bounds what a lost wake-up costs.
 const WAIT: Duration = Duration::from_secs(10);
-/// Requests without a nonce that a lane keeps in memory, about 1 KiB each; the others stay in the log.
+/// Requests without a nonce that a lane keeps in memory; the others stay in the log.
 const QUEUED_MAX: usize = 20_000;
+/// Bytes of their calls. A request holds its call twice, so this is half a gibibyte at most.
+const QUEUED_BYTES_MAX: usize = 256 << 20;
 
-/// Reads entries after a position, for as long as the lane runs, and pauses while it has enough.
-pub(super) async fn read_inbox(
-    store: SharedStore,
-    lane: LaneId,
-    mut after: Position,
-    mut queued: watch::Receiver<usize>,
-    inputs: mpsc::Sender<Vec<Input>>,
-) -> LoadError {
-    loop {
-        if queued
-            .wait_for(|queued| *queued < QUEUED_MAX)
-            .await
-            .is_err()
-        {
-            std::future::pending::<()>().await;
-        }
-        let entries = match store.read(&lane, after, PAGE, WAIT).await {
-            Ok(entries) => entries,
-            Err(error) => return LoadError::Store(error),
-        };
-        let Some(last) = entries.last().map(|entry| entry.position) else {
-            continue;
-        };
-        let commands = stream::iter(entries)
-            .map(|entry| command(&store, &lane, entry))
-            .buffered(CONCURRENT)
-            .try_collect::<Vec<Input>>();
-        match commands.await {
-            Ok(batch) => {
-                after = last;
-                if inputs.send(batch).await.is_err() {
-                    std::future::pending::<()>().await;
-                }
+/// How much a lane has to do already.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Load {
+    /// Requests without a nonce.
+    pub(super) queued: usize,
+    /// Bytes of the calls of all open requests.
+    pub(super) bytes: usize,
+}
+
+impl Load {
+    const fn has_room(&self) -> bool {
+        self.queued < QUEUED_MAX && self.bytes < QUEUED_BYTES_MAX
+    }
+}
+
+/// Where a lane's inbox is read.
+pub(super) struct Inbox {
+    pub(super) store: SharedStore,
+    pub(super) lane: LaneId,
+    /// The last entry that was taken in.
+    pub(super) after: Position,
+    pub(super) load: watch::Receiver<Load>,
+}
+
+impl Inbox {
+    /// Reads entries for as long as the lane runs, and pauses while it has enough. An error ends it.
+    pub(super) async fn read(mut self, entries: mpsc::Sender<Result<Vec<Input>, LoadError>>) {
+        while self.load.wait_for(Load::has_room).await.is_ok() {
+            let page = match self.page().await {
+                Ok(page) if page.is_empty() => continue,
+                page => page,
+            };
+            let failed = page.is_err();
+            if entries.send(page).await.is_err() || failed {
+                return;
             }
-            Err(error) => return error,
         }
+    }
+
+    async fn page(&mut self) -> Result<Vec<Input>, LoadError> {
+        let Self { store, lane, .. } = &*self;
+        let entries = persist(|| store.read(lane, self.after, PAGE, WAIT)).await?;
+        let last = entries.last().map(|entry| entry.position);
+        let commands = stream::iter(entries)
+            .map(|entry| command(store, lane, entry))
+            .buffered(CONCURRENT)
+            .try_collect::<Vec<Input>>()
+            .await?;
+        self.after = last.unwrap_or(self.after);
+        Ok(commands)
     }
 }
 

@@ -1,9 +1,11 @@
 //! Reads a lane's durable state.
 
-use baton_coord::{Scan, StoreError};
+use std::time::Duration;
+
+use baton_coord::{Key, Scan, StoreError};
 use baton_lanes::Restored;
 use baton_lanes::record::{self, Record, RecordError, key};
-use baton_model::{Address, LaneId, RequestId};
+use baton_model::{Address, Classified, LaneId, RequestId, Retry};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 
 use crate::SharedStore;
@@ -12,6 +14,8 @@ use crate::SharedStore;
 const PAGE: usize = 1024;
 /// Records read at a time.
 const CONCURRENT: usize = 64;
+/// Pause before a read that the store could not answer is repeated.
+const READ_RETRY: Duration = Duration::from_millis(100);
 
 /// Why a lane's durable state cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -71,7 +75,7 @@ async fn scan_all(
     let mut all = Vec::new();
     let mut scan = Scan::prefix(prefix.as_bytes(), PAGE);
     loop {
-        let page = store.scan(lane, &scan).await?;
+        let page = persist(|| store.scan(lane, &scan)).await?;
         let full = page.len() == PAGE;
         scan.after = page.last().map(|entry| entry.key.clone());
         for entry in page {
@@ -90,8 +94,25 @@ pub(super) async fn get<T: Record>(
     lane: &LaneId,
     key: String,
 ) -> Result<Option<T>, LoadError> {
-    let entry = store.get(lane, &key.clone().into()).await?;
+    let name = Key::from(key.clone());
+    let entry = persist(|| store.get(lane, &name)).await?;
     entry.map(|entry| decode(&key, &entry.value)).transpose()
+}
+
+/// Reads until the store can answer; whoever asks gives up when the baton is lost.
+pub(super) async fn persist<T, F>(mut read: impl FnMut() -> F) -> Result<T, StoreError>
+where
+    F: Future<Output = Result<T, StoreError>>,
+{
+    loop {
+        match read().await {
+            Err(error) if error.retry() != Retry::Never => {
+                tracing::warn!(%error, "cannot read from the store; trying again");
+                tokio::time::sleep(READ_RETRY).await;
+            }
+            result => return result,
+        }
+    }
 }
 
 fn decode<T: Record>(key: &str, value: &[u8]) -> Result<T, LoadError> {

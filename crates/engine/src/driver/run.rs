@@ -1,34 +1,35 @@
 //! The life of a lane in this process: waiting for its baton, running it, giving it back.
 
+use std::any::Any;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use baton_chain::BlockView;
-use baton_lanes::record::ReceiptRecord;
-use baton_lanes::{AccountInput, BlockInput, Input, Lane};
-use tokio::sync::{broadcast, mpsc, watch};
-use tokio::task::JoinSet;
+use baton_lanes::{Input, Lane};
+use futures_util::FutureExt;
+use tokio::sync::watch;
+use tokio::time::{sleep, sleep_until, timeout};
 
 use super::baton::Baton;
-use super::follow::ChainEvent;
-use super::load;
-use super::session::{CommitEnd, Commits, Session};
-use super::work;
-use super::{LaneContext, LaneState, retention};
+use super::blocks::Blocks;
+use super::commit::{CommitEnd, Commits};
+use super::load::{self, LoadError};
+use super::retention::Retention;
+use super::session::Session;
+use super::sources::{Event, Sources};
+use super::{LaneContext, LaneState};
 
 /// Pause before a lane that could not run is tried again.
 const FAILED_RETRY: Duration = Duration::from_secs(5);
 
-/// How often finished requests whose time has come are looked for.
-const RETENTION_PERIOD: Duration = Duration::from_secs(30);
+/// Pause before a baton that was lost is asked for again: whoever took it is about to answer.
+const LOST_RETRY: Duration = Duration::from_millis(100);
 
-/// How long the last commit may take when the process stops.
+/// How long the last commit, or an answer about the baton, may take when the process stops.
 const FINISH_MAX: Duration = Duration::from_secs(5);
 
-/// Inputs taken in between two looks at everything else.
-const INPUT_BATCHES: usize = 64;
-
 /// Why a lane stopped running.
+#[derive(Debug)]
 enum Ended {
     /// The process stops.
     Stopping,
@@ -43,49 +44,34 @@ enum Ended {
 /// Runs a lane until `stop` is true: whenever its baton is free, it is taken.
 pub async fn run_lane(context: Arc<LaneContext>, mut stop: watch::Receiver<bool>) {
     let lane = context.relayer.lane();
-    loop {
-        context.status.set(LaneState::Waiting);
-        let acquired = Baton::acquire(
-            &context.store,
-            &lane,
-            &context.options.holder,
-            context.options.lease,
-        );
-        let mut baton = match acquired.await {
-            Ok(baton) => baton,
-            Err(pause) => {
-                if sleep_unless(&mut stop, pause).await {
-                    return;
-                }
-                continue;
-            }
-        };
-        let ended = loop {
-            match hold(&context, &mut baton, &mut stop).await {
-                Ended::Restart => tracing::warn!(%lane, "starting over from what is durable"),
-                ended @ (Ended::Stopping | Ended::Lost | Ended::Failed(_)) => break ended,
-            }
-        };
-        match ended {
+    context.status.set(LaneState::Waiting);
+    while let Some(baton) = wait_for_baton(&context, &mut stop).await {
+        // Whoever waits for what this lane does must not wait for ever because of a defect.
+        let held = AssertUnwindSafe(hold(&context, &baton, &mut stop)).catch_unwind();
+        let ended = held.await.unwrap_or_else(|panic| Ended::Failed(describe(&*panic)));
+        let pause = match ended {
             Ended::Stopping => return baton.release().await,
+            Ended::Lost => {
+                tracing::warn!(%lane, "the baton was lost");
+                context.status.set(LaneState::Waiting);
+                LOST_RETRY
+            }
+            // Asked for again, it comes with a new epoch: a commit that is still under way somewhere comes to nothing.
+            Ended::Restart => {
+                tracing::warn!(%lane, "starting over from what is durable");
+                Duration::ZERO
+            }
             Ended::Failed(reason) => {
                 tracing::error!(%lane, reason, "the lane cannot run");
                 context.status.set(LaneState::Failed(reason));
                 baton.release().await;
-                if sleep_unless(&mut stop, FAILED_RETRY).await {
-                    return;
-                }
+                FAILED_RETRY
             }
-            Ended::Lost | Ended::Restart => tracing::warn!(%lane, "the baton was lost"),
+        };
+        context.status.clear();
+        if sleep_unless(&mut stop, pause).await {
+            return;
         }
-    }
-}
-
-/// True when the process stops before the time has passed.
-async fn sleep_unless(stop: &mut watch::Receiver<bool>, time: Duration) -> bool {
-    tokio::select! {
-        () = tokio::time::sleep(time) => false,
-        () = stopped(stop) => true,
     }
 }
 
@@ -95,176 +81,140 @@ pub(super) async fn stopped(stop: &mut watch::Receiver<bool>) {
     let _: Result<(), _> = stop.wait_for(|stop| *stop).await.map(drop);
 }
 
+/// True when the process stops before the time has passed.
+async fn sleep_unless(stop: &mut watch::Receiver<bool>, time: Duration) -> bool {
+    tokio::select! {
+        biased;
+        () = stopped(stop) => true,
+        () = sleep(time) => false,
+    }
+}
+
+/// `None` when the process stops.
+async fn wait_for_baton(
+    context: &LaneContext,
+    stop: &mut watch::Receiver<bool>,
+) -> Option<Baton> {
+    let (lane, options) = (context.relayer.lane(), &context.options);
+    loop {
+        let asked = Baton::acquire(&context.store, &lane, &options.holder, options.lease);
+        let mut asked = std::pin::pin!(asked);
+        let answer = tokio::select! {
+            biased;
+            () = stopped(stop) => {
+                // It may have been given: then a successor should not have to wait for it to run out.
+                if let Ok(Ok(baton)) = timeout(FINISH_MAX, asked).await {
+                    baton.release().await;
+                }
+                return None;
+            }
+            answer = &mut asked => answer,
+        };
+        let refused = match answer {
+            Ok(baton) => return Some(baton),
+            Err(refused) => refused,
+        };
+        if refused.is_held {
+            context.status.set(LaneState::Waiting);
+        }
+        if sleep_unless(stop, refused.pause).await {
+            return None;
+        }
+    }
+}
+
 /// Runs the lane under a baton.
 async fn hold(
     context: &Arc<LaneContext>,
-    baton: &mut Baton,
+    baton: &Baton,
     stop: &mut watch::Receiver<bool>,
 ) -> Ended {
     context.status.set(LaneState::Starting);
-    // Subscribed before the chain is looked at, so that no block falls in between.
-    let events = context.follower.subscribe();
+    let signers = &context.signers;
     let accounts = &context.relayer.accounts;
-    let restored = match load::load(&context.store, &context.relayer.lane(), accounts).await {
-        Ok(restored) => restored,
-        Err(error) => return Ended::Failed(error.to_string()),
+    let unsigned = accounts
+        .iter()
+        .find(|account| !signers.iter().any(|s| s.address() == **account));
+    if let Some(account) = unsigned {
+        return Ended::Failed(format!("account {account} has no signer"));
+    }
+    // Subscribed before the chain is looked at, so that no block falls in between.
+    let blocks = Blocks::subscribe(context);
+    let prepared = tokio::select! {
+        biased;
+        () = stopped(stop) => return Ended::Stopping,
+        () = baton.lost() => return Ended::Lost,
+        prepared = prepare(context, baton) => prepared,
     };
-    let lane = match Lane::restore(context.lane_config(), restored, context.clock.now()) {
-        Ok(lane) => lane,
-        Err(error) => return Ended::Failed(error.to_string()),
+    let (lane, mut commits) = match prepared {
+        Ok(prepared) => prepared,
+        Err(reason) => return Ended::Failed(reason),
     };
-    let (mut session, inputs) = Session::start(context, baton.epoch(), lane);
-    let mut commits = Commits::default();
+    let (mut session, received) = Session::start(context, lane);
     let sources = Sources {
-        inputs,
-        blocks: Blocks {
-            events,
-            work: JoinSet::new(),
-        },
+        received,
+        blocks,
+        retention: Retention::new(context),
     };
-    let ended = drive(context, &mut session, &mut commits, sources, baton, stop).await;
-    if matches!(ended, Ended::Stopping)
-        && tokio::time::timeout(FINISH_MAX, commits.finish())
-            .await
-            .is_err()
-    {
-        tracing::warn!(
-            "the last commit did not end in time; a successor finds out what became of it"
-        );
+    let ended = drive(&mut session, &mut commits, sources, baton, stop).await;
+    let finish = async { timeout(FINISH_MAX, commits.finish()).await };
+    if matches!(ended, Ended::Stopping) && finish.await.is_err() {
+        tracing::warn!("the last commit did not end in time; it is taken back with the baton");
     }
     ended
 }
 
+/// Reads what is durable.
+async fn prepare(context: &Arc<LaneContext>, baton: &Baton) -> Result<(Lane, Commits), String> {
+    let lane = context.relayer.lane();
+    let text = |error: LoadError| error.to_string();
+    let commits = Commits::begin(context, baton.epoch()).await.map_err(text)?;
+    let restored = load::load(&context.store, &lane, &context.relayer.accounts)
+        .await
+        .map_err(text)?;
+    let lane = Lane::restore(context.lane_config(), restored, context.clock.now());
+    Ok((lane.map_err(|error| error.to_string())?, commits))
+}
+
 async fn drive(
-    context: &Arc<LaneContext>,
     session: &mut Session,
     commits: &mut Commits,
     mut sources: Sources,
-    baton: &mut Baton,
+    baton: &Baton,
     stop: &mut watch::Receiver<bool>,
 ) -> Ended {
-    let mut inbox = std::pin::pin!(session.inbox());
-    let mut retention = tokio::time::interval(RETENTION_PERIOD);
     loop {
+        if !baton.may_act() {
+            return Ended::Lost;
+        }
         session.act(commits);
-        session.show();
-        let now = session.now();
-        let tick = session
-            .lane
-            .poll_timeout(now)
-            .map_or(RETENTION_PERIOD, |at| at.since(now));
-        let tick = if session.has_backlog() {
-            Duration::from_millis(5)
-        } else {
-            tick
-        };
+        let (wake_at, has_room) = (session.wake_at(), session.has_room());
+        let Session { lane, tasks, offers, .. } = session;
+        // What ends the tenure, and the end of a commit, come rarely and go first; all else takes turns.
         tokio::select! {
             biased;
             () = stopped(stop) => return Ended::Stopping,
             () = baton.lost() => return Ended::Lost,
             end = commits.next() => match end {
-                CommitEnd::Durable(stage) => session.handle([Input::Committed { stage }]),
+                CommitEnd::Durable(stage) => session.handle(Input::Committed { stage }),
                 CommitEnd::Fenced => return Ended::Lost,
                 CommitEnd::Refused(error) => return Ended::Failed(error.to_string()),
             },
-            batch = sources.inputs.recv() => take_in(session, &mut sources.inputs, batch),
-            input = sources.blocks.next(context, &session.lane) => match input {
-                Some(input) => session.handle([input]),
-                None => return Ended::Restart,
+            failure = tasks.failure() => return Ended::Failed(failure),
+            event = sources.next(lane), if has_room => match event {
+                Event::Inputs(inputs) => session.arrive(inputs),
+                Event::Due(records) => session.forget(&records),
+                Event::Missed => return Ended::Restart,
+                Event::Failed(reason) => return Ended::Failed(reason),
             },
-            error = &mut inbox => return Ended::Failed(error.to_string()),
-            _ = retention.tick() => forget(context, session).await,
-            () = tokio::time::sleep(tick) => session.handle([Input::Tick]),
+            () = offers.room() => {}
+            () = sleep_until(wake_at) => {}
         }
     }
 }
 
-/// Takes in a batch of inputs and what has come behind it.
-fn take_in(
-    session: &mut Session,
-    inputs: &mut mpsc::Receiver<Vec<Input>>,
-    batch: Option<Vec<Input>>,
-) {
-    session.handle(batch.into_iter().flatten());
-    for _ in 1..INPUT_BATCHES {
-        let Ok(batch) = inputs.try_recv() else { return };
-        session.handle(batch);
-    }
-}
-
-async fn forget(context: &LaneContext, session: &mut Session) {
-    let now = session.now();
-    match retention::due(&context.store, &context.relayer.lane(), now).await {
-        Ok(records) => {
-            for record in &records {
-                session.lane.forget(record);
-            }
-        }
-        Err(error) => tracing::warn!(%error, "cannot look for old requests; trying again later"),
-    }
-}
-
-/// Where a lane's inputs come from, besides its commits and the time.
-struct Sources {
-    /// Answers to what the lane asked, and its inbox.
-    inputs: mpsc::Receiver<Vec<Input>>,
-    blocks: Blocks,
-}
-
-/// The network's events as the lane's inputs, in order.
-struct Blocks {
-    events: broadcast::Receiver<Arc<ChainEvent>>,
-    /// The block whose receipts are being read; the next one waits for it.
-    work: JoinSet<Input>,
-}
-
-impl Blocks {
-    /// The next input; `None` when events were missed. May be dropped and called again at any point.
-    async fn next(&mut self, context: &Arc<LaneContext>, lane: &Lane) -> Option<Input> {
-        if let Some(done) = self.work.join_next().await {
-            return done.ok();
-        }
-        let event = match self.events.recv().await {
-            Ok(event) => event,
-            Err(broadcast::error::RecvError::Lagged(_)) => return None,
-            Err(broadcast::error::RecvError::Closed) => std::future::pending().await,
-        };
-        let block = match &*event {
-            ChainEvent::Rollback { to } => return Some(Input::Rollback { to: *to }),
-            ChainEvent::Block(block) => block,
-        };
-        let hits = lane.hits(&block.transactions);
-        if hits.is_empty() {
-            return Some(block_input(context, block, Vec::new()));
-        }
-        let (context, event) = (Arc::clone(context), Arc::clone(&event));
-        self.work.spawn(async move {
-            let ChainEvent::Block(block) = &*event else {
-                return Input::Tick;
-            };
-            let mined = work::block_receipts(&context.relayer.network.chain, block, &hits).await;
-            block_input(&context, block, mined)
-        });
-        self.work.join_next().await.and_then(Result::ok)
-    }
-}
-
-fn block_input(context: &LaneContext, block: &BlockView, mined: Vec<ReceiptRecord>) -> Input {
-    let accounts = block
-        .accounts
-        .iter()
-        .filter(|view| context.relayer.accounts.contains(&view.address))
-        .map(|view| AccountInput {
-            address: view.address,
-            nonce: view.nonce,
-            balance: view.balance,
-        })
-        .collect();
-    let (number, gas_limit) = (block.number, block.gas_limit);
-    Input::Block(BlockInput {
-        number,
-        gas_limit,
-        mined,
-        accounts,
-    })
+fn describe(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    format!("a defect: {}", text.unwrap_or("panic"))
 }

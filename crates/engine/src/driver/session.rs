@@ -2,62 +2,72 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
-use baton_coord::{Batch, CommitError, Epoch, Position};
-use baton_lanes::{Alarm, Changes, Input, Lane, Offer, Output};
-use baton_model::{Address, B256, Call, Classified, RequestId, Retry, Timestamp};
-use bytes::Bytes;
+use baton_coord::Position;
+use baton_lanes::record::RequestRecord;
+use baton_lanes::{Alarm, Command, Input, Lane, Output, Ticket};
+use baton_model::{Address, Call, RequestId, Timestamp, UnsignedTx};
+use futures_util::stream;
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::work::{self, SignTask};
-use super::{LaneContext, LaneState, broadcast, inbox};
-use crate::changed_topic;
+use super::commit::Commits;
+use super::inbox::{Inbox, Load};
+use super::load::LoadError;
+use super::tasks::{Offers, Tasks};
+use super::times::Times;
+use super::work::{self, LookupTask, SignTask};
+use super::{LaneContext, LaneState, broadcast};
 
-/// Answers that wait to be taken in, in batches. Tasks that bring more wait.
-const INPUTS: usize = 256;
+/// Pages of the inbox that wait to be taken in.
+const PAGES: usize = 1;
 
-/// Batches of offers that wait for the task that sends them.
-const OFFER_BATCHES: usize = 16;
+/// Signatures asked for by one task: several tasks use several cores.
+const SIGN_BATCH: usize = 64;
 
-/// Slots whose receipts are asked for in one question.
-const LOOKUP_BATCH: usize = 256;
+/// Inputs taken in between two commits. One changes eight records at most, and all changes have to fit into one batch
+/// ([`baton_coord::BATCH_OPS_MAX`]).
+const GATHER_MAX: usize = 1024;
 
-/// Pause before a commit that failed is repeated.
-const COMMIT_RETRY: std::time::Duration = std::time::Duration::from_millis(100);
+/// Bytes of calls and signed transactions taken in between two commits. A byte of a call stands eight times in the records
+/// of its request and slot, which have to fit into one batch ([`baton_coord::BATCH_BYTES_MAX`]).
+const GATHER_BYTES_MAX: usize = 1 << 20;
 
-/// How often a lane's state is shown: looking through all slots for alarms is too much for every step.
-const SHOW_PERIOD: std::time::Duration = std::time::Duration::from_millis(50);
+/// How often a lane's state is shown: looking for alarms is too much for every step.
+const SHOW_PERIOD: Duration = Duration::from_millis(50);
 
-/// How a commit ended.
-pub(super) enum CommitEnd {
-    /// Durable: the number of the stage.
-    Durable(u64),
-    /// The lane has another holder.
-    Fenced,
-    /// The store will never take it: a defect, or a damaged store.
-    Refused(CommitError),
-}
+/// How often figures that need a look at every request and slot are taken.
+const FIGURES_PERIOD: Duration = Duration::from_secs(1);
 
-/// The commit under way, if any.
-#[derive(Default)]
-pub(super) struct Commits(JoinSet<CommitEnd>);
+/// How long a lane with nothing to do sleeps: it is woken by whatever comes.
+const IDLE: Duration = Duration::from_secs(30);
 
 /// One lane under one baton.
 pub(super) struct Session {
     context: Arc<LaneContext>,
-    epoch: Epoch,
     pub(super) lane: Lane,
     now: Timestamp,
-    /// Work that brings inputs. Ends with the session.
-    tasks: JoinSet<()>,
-    inputs: mpsc::Sender<Vec<Input>>,
-    offers: mpsc::Sender<Vec<Offer>>,
-    backlog: VecDeque<Offer>,
-    queued: watch::Sender<usize>,
+    pub(super) tasks: Tasks,
+    pub(super) offers: Offers,
+    load: watch::Sender<Load>,
     asked: Asked,
-    shown_at: Option<Instant>,
+    market: MarketTask,
+    /// What has come and is not taken in yet.
+    arrived: VecDeque<Input>,
+    gathered: Load,
+    times: Times,
+    tick_at: Option<Instant>,
+    show_at: Instant,
+    figures_at: Instant,
+    /// Whether something happened since the state was last shown.
+    unshown: bool,
+}
+
+/// Where the answers come.
+pub(super) struct Received {
+    pub(super) answers: mpsc::Receiver<Vec<Input>>,
+    pub(super) inbox: mpsc::Receiver<Result<Vec<Input>, LoadError>>,
 }
 
 /// What one round of outputs asks for, gathered so that it is asked together.
@@ -65,121 +75,196 @@ pub(super) struct Session {
 struct Asked {
     signatures: Vec<SignTask>,
     estimates: Vec<(RequestId, Address, Call)>,
-    lookups: Vec<(Address, u64, Vec<B256>)>,
+    lookups: Vec<LookupTask>,
+    observations: Vec<(Address, u64)>,
+}
+
+/// The question for the fee market. A lane asks with every block, nodes may take longer.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum MarketTask {
+    Idle,
+    Asked,
+    /// Asked, and wanted again since.
+    Again,
 }
 
 impl Session {
-    pub(super) fn start(
-        context: &Arc<LaneContext>,
-        epoch: Epoch,
-        lane: Lane,
-    ) -> (Self, mpsc::Receiver<Vec<Input>>) {
-        let (inputs, received) = mpsc::channel(INPUTS);
-        let (offers, offered) = mpsc::channel(OFFER_BATCHES);
-        let (queued, _) = watch::channel(0);
-        let mut session = Self {
-            context: Arc::clone(context),
-            epoch,
-            lane,
-            now: context.clock.now(),
-            tasks: JoinSet::new(),
-            inputs,
-            offers,
-            backlog: VecDeque::new(),
-            queued,
-            asked: Asked::default(),
-            shown_at: None,
-        };
+    pub(super) fn start(context: &Arc<LaneContext>, lane: Lane) -> (Self, Received) {
+        let (mut tasks, answers) = Tasks::new();
+        let (offers, offered) = Offers::new();
+        let (entries, inbox) = mpsc::channel(PAGES);
+        let (load, watched) = watch::channel(Load::default());
         let chain = Arc::clone(&context.relayer.network.chain);
-        session
-            .tasks
-            .spawn(broadcast::broadcast(chain, offered, session.inputs.clone()));
-        (session, received)
+        let reader = Inbox {
+            store: Arc::clone(&context.store),
+            lane: context.relayer.lane(),
+            after: Position(lane.summary().inbox),
+            load: watched,
+        };
+        let inputs = tasks.inputs().clone();
+        tasks.run(broadcast::broadcast(chain, offered, inputs));
+        tasks.run(reader.read(entries));
+        let now = Instant::now();
+        let session = Self {
+            context: Arc::clone(context),
+            now: context.clock.now(),
+            tasks,
+            offers,
+            load,
+            asked: Asked::default(),
+            market: MarketTask::Idle,
+            arrived: VecDeque::new(),
+            gathered: Load::default(),
+            times: Times::of(&lane),
+            tick_at: None,
+            show_at: now,
+            figures_at: now,
+            unshown: true,
+            lane,
+        };
+        (session, Received { answers, inbox })
     }
 
-    /// Reads the inbox from where the lane stands; ends only with an error.
-    pub(super) fn inbox(&self) -> impl Future<Output = super::load::LoadError> + use<> {
-        inbox::read_inbox(
-            Arc::clone(&self.context.store),
-            self.context.relayer.lane(),
-            Position(self.lane.summary().inbox),
-            self.queued.subscribe(),
-            self.inputs.clone(),
-        )
+    /// Takes in what has come, as far as there is room, does what the lane wants done, and starts the next commit if none
+    /// is under way. Must only be called while the baton is held.
+    pub(super) fn act(&mut self, commits: &mut Commits) {
+        loop {
+            self.take_in();
+            self.tick();
+            while let Some(output) = self.lane.poll_output() {
+                self.dispatch(output);
+            }
+            self.ask();
+            if commits.is_idle() {
+                self.gathered = Load::default();
+                if let Some(changes) = self.lane.poll_commit() {
+                    commits.start(changes);
+                }
+            }
+            if self.arrived.is_empty() || !self.has_room() {
+                break;
+            }
+        }
+        self.offers.send();
+        self.show();
+        let (queued, bytes) = (self.lane.queued(), self.load.borrow().bytes);
+        self.set_load(Load { queued, bytes });
+    }
+
+    /// Whether more may be taken in before the commit under way has ended.
+    pub(super) const fn has_room(&self) -> bool {
+        self.gathered.queued < GATHER_MAX && self.gathered.bytes < GATHER_BYTES_MAX
+    }
+
+    /// Takes in what happened.
+    pub(super) fn arrive(&mut self, inputs: impl IntoIterator<Item = Input>) {
+        self.arrived.extend(inputs);
+    }
+
+    /// Takes in what cannot wait: the end of a commit.
+    pub(super) fn handle(&mut self, input: Input) {
+        let now = self.now();
+        if matches!(input, Input::Market(_)) {
+            self.market_answered();
+        }
+        self.times.note_input(&input, &self.context.status);
+        self.lane.handle(input, now);
+        self.unshown = true;
+    }
+
+    /// Removes the records of finished requests.
+    pub(super) fn forget(&mut self, records: &[RequestRecord]) {
+        for record in records {
+            self.lane.forget(record);
+        }
+        self.gathered.queued += records.len();
+    }
+
+    /// When [`Session::act`] has to be called again, whatever happens.
+    pub(super) fn wake_at(&self) -> Instant {
+        let tick_at = self.tick_at.filter(|_| self.has_room());
+        let show_at = self.unshown.then_some(self.show_at);
+        let ends = [tick_at, show_at].into_iter().flatten().min();
+        ends.unwrap_or_else(|| Instant::now() + IDLE)
     }
 
     /// The time, never earlier than before.
-    pub(super) fn now(&mut self) -> Timestamp {
+    fn now(&mut self) -> Timestamp {
         self.now = self.now.max(self.context.clock.now());
         self.now
     }
 
-    pub(super) fn handle(&mut self, inputs: impl IntoIterator<Item = Input>) {
-        let now = self.now();
-        for input in inputs {
-            self.lane.handle(input, now);
+    fn take_in(&mut self) {
+        while self.has_room() {
+            let Some(input) = self.arrived.pop_front() else {
+                return;
+            };
+            self.gathered.queued += 1;
+            self.gathered.bytes += weight(&input);
+            self.handle(input);
         }
     }
 
-    /// Does what the lane wants done, and starts the next commit if none is under way.
-    pub(super) fn act(&mut self, commits: &mut Commits) {
-        while let Some(output) = self.lane.poll_output() {
-            self.dispatch(output);
+    /// Lets the lane look at its clocks when it is time, however much else there is to do.
+    fn tick(&mut self) {
+        let instant = Instant::now();
+        if self.tick_at.is_some_and(|at| at <= instant) && self.has_room() {
+            self.tick_at = None;
+            self.handle(Input::Tick);
         }
-        self.ask();
-        if commits.0.is_empty()
-            && let Some(changes) = self.lane.poll_commit()
-        {
-            self.start_commit(changes, commits);
+        let now = self.now();
+        match self.lane.poll_timeout(now) {
+            Some(at) if self.tick_at.is_none() => self.tick_at = Some(instant + at.since(now)),
+            Some(_) => {}
+            None => self.tick_at = None,
         }
-        self.send_offers();
-        self.queued.send_if_modified(|queued| {
-            let now = self.lane.queued();
-            std::mem::replace(queued, now) != now
-        });
     }
 
     fn dispatch(&mut self, output: Output) {
-        let chain = || Arc::clone(&self.context.relayer.network.chain);
+        let relayer = &self.context.relayer;
         match output {
             Output::Survey => {
-                let accounts = self.context.relayer.accounts.clone();
-                let work = work::survey(chain(), accounts);
-                self.spawn(work);
+                let chain = Arc::clone(&relayer.network.chain);
+                let work = work::survey(chain, relayer.accounts.clone());
+                self.tasks.ask(stream::once(work));
             }
             Output::Lookup {
                 account,
                 nonce,
                 hashes,
             } => {
-                self.asked.lookups.push((account, nonce, hashes));
+                self.asked.lookups.push(LookupTask {
+                    account,
+                    nonce,
+                    hashes,
+                });
             }
-            Output::Observe { account, nonce } => {
-                let chain_id = self.context.relayer.network.profile.chain_id;
-                let work = work::observe(chain(), account, nonce, chain_id);
-                self.spawn(work);
-            }
+            Output::Observe { account, nonce } => self.asked.observations.push((account, nonce)),
             Output::Estimate { id, from, call } => self.asked.estimates.push((id, from, call)),
             Output::Sign {
                 ticket,
                 account,
                 tx,
-            } => {
-                let signer = self.context.signers.iter().find(|s| s.address() == account);
-                if let Some(signer) = signer.map(Arc::clone) {
-                    self.asked.signatures.push(SignTask { ticket, signer, tx });
-                }
-            }
-            Output::Broadcast(offer) => self.backlog.push_back(offer),
-            Output::FetchMarket => {
-                let work = work::market(chain());
-                self.spawn(work);
-            }
+            } => self.sign(ticket, account, tx),
+            Output::Broadcast(offer) => self.offers.push(offer),
+            Output::FetchMarket => self.fetch_market(),
             Output::Status { id, status } => {
                 tracing::debug!(%id, status = status.as_str(), "request");
-                self.context.status.count_status(status);
+                self.times.note_status(id, status, self.now, &self.context.status);
             }
             Output::Alarm(alarm) => self.alarm(&alarm),
+        }
+    }
+
+    fn sign(&mut self, ticket: Ticket, account: Address, tx: UnsignedTx) {
+        let signer = self.context.signers.iter().find(|s| s.address() == account);
+        match signer.map(Arc::clone) {
+            Some(signer) => self.asked.signatures.push(SignTask { ticket, signer, tx }),
+            // Every question needs an answer: the lane counts on it.
+            None => self.arrived.push_back(Input::Signed {
+                ticket,
+                signed: None,
+            }),
         }
     }
 
@@ -189,129 +274,98 @@ impl Session {
         self.context.status.count_alarm(alarm.name());
     }
 
-    fn ask(&mut self) {
+    fn fetch_market(&mut self) {
+        if self.market != MarketTask::Idle {
+            self.market = MarketTask::Again;
+            return;
+        }
+        self.market = MarketTask::Asked;
         let chain = Arc::clone(&self.context.relayer.network.chain);
-        let Asked {
-            signatures,
-            estimates,
-            mut lookups,
-        } = std::mem::take(&mut self.asked);
-        if !signatures.is_empty() {
-            self.spawn(work::sign(signatures));
-        }
-        if !estimates.is_empty() {
-            self.spawn(work::estimate(Arc::clone(&chain), estimates));
-        }
-        while !lookups.is_empty() {
-            let rest = lookups.split_off(lookups.len().min(LOOKUP_BATCH));
-            self.spawn(work::look_up(
-                Arc::clone(&chain),
-                std::mem::replace(&mut lookups, rest),
-            ));
+        self.tasks.ask(stream::once(work::market(chain)));
+    }
+
+    fn market_answered(&mut self) {
+        let before = std::mem::replace(&mut self.market, MarketTask::Idle);
+        if before == MarketTask::Again {
+            self.fetch_market();
         }
     }
 
-    fn spawn(&mut self, work: impl Future<Output = Vec<Input>> + Send + 'static) {
-        while self.tasks.try_join_next().is_some() {}
-        let inputs = self.inputs.clone();
-        self.tasks.spawn(async move {
-            let batch = work.await;
-            // The session has ended: nobody needs the answer.
-            let _: Result<(), _> = inputs.send(batch).await;
-        });
-    }
-
-    fn send_offers(&mut self) {
-        while !self.backlog.is_empty() {
-            let Ok(permit) = self.offers.try_reserve() else {
-                return;
-            };
-            let count = self.backlog.len().min(broadcast::BATCH);
-            permit.send(self.backlog.drain(..count).collect());
+    fn ask(&mut self) {
+        let chain = || Arc::clone(&self.context.relayer.network.chain);
+        let (for_estimates, for_lookups, for_observations) = (chain(), chain(), chain());
+        let chain_id = self.context.relayer.network.profile.chain_id;
+        let asked = std::mem::take(&mut self.asked);
+        for signatures in work::chunks(asked.signatures, SIGN_BATCH) {
+            self.tasks.ask(work::sign(signatures));
         }
-    }
-
-    /// Whether offers wait for room; [`Session::act`] has to be called again once there is some.
-    pub(super) fn has_backlog(&self) -> bool {
-        !self.backlog.is_empty()
-    }
-
-    fn start_commit(&self, changes: Changes, commits: &mut Commits) {
-        let stage = changes.stage;
-        let mut batch = Batch::new(self.context.relayer.lane()).fenced(self.epoch);
-        batch.puts = changes
-            .puts
-            .into_iter()
-            .map(|(k, v)| (k.into(), Bytes::from(v)))
-            .collect();
-        batch.deletes = changes.deletes.into_iter().map(Bytes::from).collect();
-        batch.trim = changes.trim.map(Position);
-        let context = Arc::clone(&self.context);
-        commits
-            .0
-            .spawn(async move { commit(&context, batch, stage).await });
-        let in_flight = self.lane.in_flight();
-        let counts = &self.lane.summary().counts;
-        self.context
-            .status
-            .show_counts(counts, self.lane.queued(), in_flight);
+        if !asked.estimates.is_empty() {
+            self.tasks.ask(work::estimate(for_estimates, asked.estimates));
+        }
+        if !asked.lookups.is_empty() {
+            self.tasks.ask(work::look_up(for_lookups, asked.lookups));
+        }
+        if !asked.observations.is_empty() {
+            self.tasks.ask(work::observe(for_observations, chain_id, asked.observations));
+        }
     }
 
     /// Shows where the lane stands, every now and then.
-    pub(super) fn show(&mut self) {
-        if self.shown_at.is_some_and(|at| at.elapsed() < SHOW_PERIOD) {
+    fn show(&mut self) {
+        let now = Instant::now();
+        if !self.unshown || now < self.show_at {
             return;
         }
-        self.shown_at = Some(Instant::now());
+        self.unshown = false;
+        self.show_at = now + SHOW_PERIOD;
+        let status = &self.context.status;
         let alarms = self.lane.alarms();
-        self.context.status.set(if !self.lane.is_reconciled() {
+        status.set(if !self.lane.is_reconciled() {
             LaneState::Starting
         } else if alarms.is_empty() {
             LaneState::Running
         } else {
             LaneState::Alarmed(alarms.iter().map(ToString::to_string).collect())
         });
-    }
-}
-
-impl Commits {
-    /// The end of the commit under way; pending while there is none.
-    pub(super) async fn next(&mut self) -> CommitEnd {
-        match self.0.join_next().await {
-            Some(Ok(end)) => end,
-            Some(Err(error)) => {
-                let reason = format!("the commit task ended: {error}");
-                CommitEnd::Refused(CommitError::Unknown { reason })
+        status.show_alarms(&alarms);
+        let counts = &self.lane.summary().counts;
+        status.show_counts(counts, self.lane.queued(), self.lane.in_flight());
+        if now >= self.figures_at {
+            self.figures_at = now + FIGURES_PERIOD;
+            for account in self.lane.accounts() {
+                status.show_account(&account);
             }
-            None => std::future::pending().await,
+            let calls = self.lane.requests().map(|r| r.spec.call.data.len());
+            let (queued, bytes) = (self.lane.queued(), calls.sum());
+            self.set_load(Load { queued, bytes });
         }
     }
 
-    /// Waits for the commit under way, so that nothing is left half told when the baton is given back.
-    pub(super) async fn finish(mut self) {
-        while self.0.join_next().await.is_some() {}
+    fn set_load(&self, load: Load) {
+        self.load.send_if_modified(|old| std::mem::replace(old, load) != load);
     }
 }
 
-/// Commits, for as long as it takes: under the lane's fence the same batch has the same effect once or twice.
-async fn commit(context: &LaneContext, batch: Batch, stage: u64) -> CommitEnd {
-    let started = Instant::now();
-    loop {
-        let error = match context.store.commit(batch.clone()).await {
-            Ok(_) => break,
-            Err(CommitError::Fenced { .. }) => return CommitEnd::Fenced,
-            Err(error) if error.retry() == Retry::Never => return CommitEnd::Refused(error),
-            Err(error) => error,
-        };
-        tracing::warn!(lane = %batch.lane, %error, "cannot commit; trying again");
-        context.status.count_retried_commit();
-        tokio::time::sleep(COMMIT_RETRY).await;
+/// How many bytes of records an input may make, as a share of [`GATHER_BYTES_MAX`].
+fn weight(input: &Input) -> usize {
+    match input {
+        Input::Inbox { command, .. } => match command {
+            Command::Accept(record) => record.spec.call.data.len(),
+            Command::Replace { spec, .. } => spec.call.data.len(),
+            Command::Cancel { .. } => 0,
+        },
+        Input::Signed { signed, .. } => signed.as_ref().map_or(0, |signed| signed.raw.len()),
+        Input::Observed { transaction, .. } => {
+            transaction.as_ref().map_or(0, |seen| seen.tx.call.data.len())
+        }
+        Input::Surveyed(_)
+        | Input::Found { .. }
+        | Input::Estimated { .. }
+        | Input::Committed { .. }
+        | Input::Answered { .. }
+        | Input::Block(_)
+        | Input::Rollback { .. }
+        | Input::Market(_)
+        | Input::Tick => 0,
     }
-    context
-        .status
-        .observe_commit(started.elapsed().as_secs_f64());
-    if let Err(error) = context.store.publish(&changed_topic(&batch.lane)).await {
-        tracing::debug!(%error, "a wake-up was lost");
-    }
-    CommitEnd::Durable(stage)
 }

@@ -1,14 +1,13 @@
 //! What is shown of a lane while it runs.
 
-use std::sync::{Mutex, PoisonError};
+use std::collections::BTreeSet;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
+use baton_lanes::{AccountView, Alarm};
 use baton_model::{RelayerId, TxStatus};
-use prometheus_client::encoding::EncodeLabelSet;
-use prometheus_client::metrics::counter::Counter;
-use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
-use prometheus_client::registry::Registry;
+
+use super::metrics::{DriverMetrics, RelayerMetrics, Stage};
 
 /// Where a lane stands in this process.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,7 +20,7 @@ pub enum LaneState {
     Running,
     /// It runs here, but not all of it: the reasons.
     Alarmed(Vec<String>),
-    /// It cannot run here: the reason.
+    /// It cannot run here: the reason. It is tried again, and this stays until it runs.
     Failed(String),
 }
 
@@ -30,102 +29,19 @@ pub enum LaneState {
 pub struct LaneStatus {
     relayer: RelayerId,
     state: Mutex<LaneState>,
-    metrics: DriverMetrics,
-}
-
-/// Metrics of all lanes of a process. Names that OpenZeppelin Relayer has are kept.
-#[derive(Clone, Debug)]
-pub struct DriverMetrics {
-    ended: [Family<RelayerLabels, Counter>; 3],
-    open: Family<SlotLabels, Gauge>,
-    alarms: Family<AlarmLabels, Counter>,
-    by_status: Family<StatusLabels, Gauge>,
-    commit_seconds: Histogram,
-    commits_retried: Counter,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct RelayerLabels {
-    relayer_id: String,
-    network_type: &'static str,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct SlotLabels {
-    relayer_id: String,
-    state: &'static str,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct AlarmLabels {
-    relayer_id: String,
-    alarm: &'static str,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct StatusLabels {
-    relayer_id: String,
-    network_type: &'static str,
-    status: &'static str,
-}
-
-impl DriverMetrics {
-    /// Metrics, registered.
-    pub fn new(registry: &mut Registry) -> Self {
-        // 0.5 ms to 4 s: from a fast disk's flush to a store in trouble.
-        let commit_seconds = Histogram::new(exponential_buckets(0.000_5, 2.0, 14));
-        let metrics = Self {
-            ended: [Family::default(), Family::default(), Family::default()],
-            open: Family::default(),
-            alarms: Family::default(),
-            by_status: Family::default(),
-            commit_seconds,
-            commits_retried: Counter::default(),
-        };
-        let [submitted, success, failed] = metrics.ended.clone();
-        registry.register(
-            "transactions_submitted",
-            "First acknowledged by a node",
-            submitted,
-        );
-        registry.register("transactions_success", "Confirmed", success);
-        registry.register(
-            "transactions_failed",
-            "Ended without execution, or reverted",
-            failed,
-        );
-        registry.register("slots", "Unfinished slots", metrics.open.clone());
-        registry.register(
-            "lane_alarms",
-            "Things that need a person",
-            metrics.alarms.clone(),
-        );
-        registry.register(
-            "transactions_by_status",
-            "Transactions",
-            metrics.by_status.clone(),
-        );
-        registry.register(
-            "lane_commit_seconds",
-            "Time from a lane's change to its durability",
-            metrics.commit_seconds.clone(),
-        );
-        registry.register(
-            "lane_commits_retried",
-            "Commits that had to be repeated",
-            metrics.commits_retried.clone(),
-        );
-        metrics
-    }
+    /// Alarms that were active at any time: those that are over have to be shown as over.
+    alarms: Mutex<BTreeSet<&'static str>>,
+    metrics: RelayerMetrics,
 }
 
 impl LaneStatus {
     /// The status of a relayer's lane.
-    pub const fn new(relayer: RelayerId, metrics: DriverMetrics) -> Self {
+    pub fn new(relayer: RelayerId, metrics: DriverMetrics) -> Self {
         Self {
-            relayer,
             state: Mutex::new(LaneState::Waiting),
-            metrics,
+            alarms: Mutex::default(),
+            metrics: RelayerMetrics::new(&relayer, metrics),
+            relayer,
         }
     }
 
@@ -136,80 +52,67 @@ impl LaneStatus {
 
     /// Where it stands.
     pub fn state(&self) -> LaneState {
-        self.state
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        lock(&self.state).clone()
     }
 
     pub(super) fn set(&self, state: LaneState) {
-        let mut current = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if *current != state {
+        let mut current = lock(&self.state);
+        let keep = matches!((&*current, &state), (LaneState::Failed(_), LaneState::Starting));
+        if *current != state && !keep {
             tracing::info!(relayer_id = %self.relayer, from = ?*current, to = ?state, "lane state");
             *current = state;
         }
     }
 
-    pub(super) fn count_status(&self, status: TxStatus) {
-        let [submitted, success, failed] = &self.metrics.ended;
-        let family = match status {
-            TxStatus::Submitted => submitted,
-            TxStatus::Confirmed => success,
-            TxStatus::Failed | TxStatus::Canceled | TxStatus::Expired => failed,
-            TxStatus::Pending | TxStatus::Sent | TxStatus::Mined => return,
-        };
-        family.get_or_create(&self.relayer_labels()).inc();
+    /// Shows that this process does not run the lane: whoever does shows its figures.
+    pub(super) fn clear(&self) {
+        self.show_alarms(&[]);
+        self.metrics.clear();
     }
 
-    pub(super) fn count_alarm(&self, alarm: &'static str) {
-        let labels = AlarmLabels {
-            relayer_id: self.relayer.to_string(),
-            alarm,
-        };
-        self.metrics.alarms.get_or_create(&labels).inc();
+    pub(super) fn show_alarms(&self, alarms: &[Alarm]) {
+        let mut known = lock(&self.alarms);
+        known.extend(alarms.iter().map(Alarm::name));
+        for name in known.iter() {
+            let active = alarms.iter().filter(|alarm| alarm.name() == *name).count();
+            self.metrics.show_alarm(name, active);
+        }
+    }
+
+    pub(super) fn show_account(&self, account: &AccountView) {
+        self.metrics.show_account(account);
     }
 
     pub(super) fn show_counts(&self, counts: &[u64; 8], queued: usize, in_flight: usize) {
-        for (status, count) in TxStatus::ALL.iter().zip(counts) {
-            let labels = StatusLabels {
-                relayer_id: self.relayer.to_string(),
-                network_type: "evm",
-                status: status.as_str(),
-            };
-            self.metrics
-                .by_status
-                .get_or_create(&labels)
-                .set(saturate(*count));
-        }
-        for (state, count) in [("queued", queued), ("in_flight", in_flight)] {
-            let labels = SlotLabels {
-                relayer_id: self.relayer.to_string(),
-                state,
-            };
-            let count = u64::try_from(count).unwrap_or(u64::MAX);
-            self.metrics
-                .open
-                .get_or_create(&labels)
-                .set(saturate(count));
-        }
+        self.metrics.show_counts(counts, queued, in_flight);
+    }
+
+    pub(super) fn count_created(&self) {
+        self.metrics.count_created();
+    }
+
+    pub(super) fn count_status(&self, status: TxStatus) {
+        self.metrics.count_status(status);
+    }
+
+    pub(super) fn count_alarm(&self, alarm: &'static str) {
+        self.metrics.count_alarm(alarm);
+    }
+
+    pub(super) fn observe(&self, stage: Stage, time: Duration) {
+        self.metrics.observe(stage, time);
     }
 
     pub(super) fn observe_commit(&self, seconds: f64) {
-        self.metrics.commit_seconds.observe(seconds);
+        self.metrics.observe_commit(seconds);
     }
 
     pub(super) fn count_retried_commit(&self) {
-        self.metrics.commits_retried.inc();
-    }
-
-    fn relayer_labels(&self) -> RelayerLabels {
-        RelayerLabels {
-            relayer_id: self.relayer.to_string(),
-            network_type: "evm",
-        }
+        self.metrics.count_retried_commit();
     }
 }
 
-fn saturate(count: u64) -> i64 {
-    i64::try_from(count).unwrap_or(i64::MAX)
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nothing under these locks can be left half done.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -4,7 +4,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use baton_chain::{ChainClient, Estimate, Market, ObservedTx, Receipt, RpcError, tx};
+use baton_chain::{BlockView, ChainClient, Estimate, Market, ObservedTx, Receipt, RpcError, tx};
 use baton_lanes::record::ReceiptRecord;
 use baton_lanes::{
     GasEstimate, Input, MarketView, Observation, SPEED_PERCENTILES, Signed, Survey,
@@ -12,17 +12,35 @@ use baton_lanes::{
 };
 use baton_model::{Address, B256, Bytes, Call, Fees, RequestId, UnsignedTx};
 use baton_vault::{Signature, Signer};
-use futures_util::stream::{self, StreamExt};
+use futures_util::stream::{self, BoxStream, Stream, StreamExt};
+use tokio::time::{sleep, timeout};
 
 /// First and longest pause before a question to a node is repeated.
 const RETRY_MIN: Duration = Duration::from_millis(200);
 const RETRY_MAX: Duration = Duration::from_secs(5);
 
-/// Times that a node is asked for an unknown transaction before "cannot tell" is the answer.
-const OBSERVE_TRIES: u32 = 5;
+/// Times that a node is asked before "cannot tell" is the answer, where that is one.
+const TRIES: u32 = 5;
+
+/// JSON-RPC errors that say that a method, or an argument such as `pending`, is not offered.
+const NOT_OFFERED: [i64; 2] = [-32601, -32602];
 
 /// Signatures asked for at a time: hides the latency of a remote key service, within what such services allow.
 const SIGNATURES: usize = 16;
+/// Longest wait for a signature. Then the signer counts as failing, and is asked again.
+const SIGN_MAX: Duration = Duration::from_secs(30);
+
+/// Estimates asked for in one question, and questions at a time: one call that takes a node long keeps few others
+/// waiting.
+const ESTIMATES: usize = 32;
+const ESTIMATE_CALLS: usize = 8;
+
+/// Slots whose receipts are asked for in one question, and questions at a time.
+const LOOKUPS: usize = 256;
+const LOOKUP_CALLS: usize = 4;
+
+/// Unknown nonces looked at a time: each may take a node some forty questions.
+const OBSERVATIONS: usize = 4;
 
 /// What a signature is asked for.
 pub(super) struct SignTask {
@@ -31,40 +49,60 @@ pub(super) struct SignTask {
     pub(super) tx: UnsignedTx,
 }
 
-pub(super) async fn sign(tasks: Vec<SignTask>) -> Vec<Input> {
+/// A slot whose receipts are looked for.
+pub(super) struct LookupTask {
+    pub(super) account: Address,
+    pub(super) nonce: u64,
+    pub(super) hashes: Vec<B256>,
+}
+
+/// Signatures, as they come: a slow one does not keep the others back.
+pub(super) fn sign(tasks: Vec<SignTask>) -> impl Stream<Item = Vec<Input>> + Send {
     stream::iter(tasks)
         .map(sign_one)
         .buffer_unordered(SIGNATURES)
-        .collect()
-        .await
+        .ready_chunks(SIGNATURES)
 }
 
 async fn sign_one(task: SignTask) -> Input {
     let SignTask { ticket, signer, tx } = task;
-    let signed = match signer.sign_hash(tx::signing_hash(&tx)).await {
-        Ok(signature) => {
-            let Signature { r, s, y_parity } = signature;
-            let encoded = tx::encode_signed(&tx, r, s, y_parity);
-            let mut bytes = [0; 65];
-            bytes[..32].copy_from_slice(&r.to_be_bytes::<32>());
-            bytes[32..64].copy_from_slice(&s.to_be_bytes::<32>());
-            bytes[64] = u8::from(y_parity);
-            let signature = Bytes::copy_from_slice(&bytes);
-            Some(Signed {
-                raw: encoded.raw,
-                hash: encoded.hash,
-                signature,
-            })
-        }
-        Err(error) => {
-            tracing::warn!(account = %signer.address(), %error, "cannot sign; trying again");
-            None
-        }
+    let account = signer.address();
+    let failed = |error: String| {
+        tracing::warn!(%account, error, "cannot sign; trying again");
+        None
+    };
+    let signed = match timeout(SIGN_MAX, signer.sign_hash(tx::signing_hash(&tx))).await {
+        Ok(Ok(signature)) => Some(signed(&tx, signature)),
+        Ok(Err(error)) => failed(error.to_string()),
+        Err(_) => failed(format!("no answer within {SIGN_MAX:?}")),
     };
     Input::Signed { ticket, signed }
 }
 
-pub(super) async fn estimate(
+fn signed(tx: &UnsignedTx, signature: Signature) -> Signed {
+    let Signature { r, s, y_parity } = signature;
+    let encoded = tx::encode_signed(tx, r, s, y_parity);
+    let mut bytes = [0; 65];
+    bytes[..32].copy_from_slice(&r.to_be_bytes::<32>());
+    bytes[32..64].copy_from_slice(&s.to_be_bytes::<32>());
+    bytes[64] = u8::from(y_parity);
+    Signed {
+        raw: encoded.raw,
+        hash: encoded.hash,
+        signature: Bytes::copy_from_slice(&bytes),
+    }
+}
+
+pub(super) fn estimate(
+    chain: Arc<dyn ChainClient>,
+    asked: Vec<(RequestId, Address, Call)>,
+) -> impl Stream<Item = Vec<Input>> + Send {
+    stream::iter(chunks(asked, ESTIMATES))
+        .map(move |asked| estimate_chunk(Arc::clone(&chain), asked))
+        .buffer_unordered(ESTIMATE_CALLS)
+}
+
+async fn estimate_chunk(
     chain: Arc<dyn ChainClient>,
     asked: Vec<(RequestId, Address, Call)>,
 ) -> Vec<Input> {
@@ -72,15 +110,16 @@ pub(super) async fn estimate(
         .into_iter()
         .map(|(id, from, call)| (id, (from, call)))
         .unzip();
-    let answers = chain.estimate(&calls).await;
-    let inputs = ids.into_iter().zip(answers).map(|(id, answer)| {
-        let estimate = match answer {
-            Estimate::Gas(gas) => GasEstimate::Gas(gas),
-            Estimate::Reverts { reason } => GasEstimate::Reverts(reason),
-            Estimate::Unknown(error) => {
+    let mut answers = chain.estimate(&calls).await.into_iter();
+    let inputs = ids.into_iter().map(|id| {
+        let estimate = match answers.next() {
+            Some(Estimate::Gas(gas)) => GasEstimate::Gas(gas),
+            Some(Estimate::Reverts { reason }) => GasEstimate::Reverts(reason),
+            Some(Estimate::Unknown(error)) => {
                 tracing::debug!(%id, %error, "cannot estimate gas; trying again");
                 GasEstimate::Unknown
             }
+            None => GasEstimate::Unknown,
         };
         Input::Estimated { id, estimate }
     });
@@ -88,22 +127,30 @@ pub(super) async fn estimate(
 }
 
 pub(super) async fn survey(chain: Arc<dyn ChainClient>, accounts: Vec<Address>) -> Vec<Input> {
+    let heads = chain.heads();
     let block = retry("the head", || async {
+        let behind = |reason: &str| RpcError::NoAnswer {
+            reason: reason.to_owned(),
+        };
         let block = chain.block(None, &accounts).await?;
-        block.ok_or_else(|| RpcError::NoAnswer {
-            reason: "the node has no head".to_owned(),
-        })
+        let block = block.ok_or_else(|| behind("the node has no head"))?;
+        let head = heads.borrow().map(|head| head.number);
+        // Nonces of an old block would have to be taken back at once.
+        if head.is_some_and(|head| block.number < head) {
+            return Err(behind("the node is behind the network's head"));
+        }
+        Ok(block)
     });
     let block = block.await;
-    let pending = retry("pending nonces", || chain.pending_nonces(&accounts)).await;
+    let pending = pending_nonces(&*chain, &accounts).await;
     let accounts = block
         .accounts
         .iter()
-        .zip(pending)
-        .map(|(view, pending)| SurveyedAccount {
+        .enumerate()
+        .map(|(place, view)| SurveyedAccount {
             address: view.address,
             nonce: view.nonce,
-            pending: Some(pending),
+            pending: pending.get(place).copied(),
             balance: view.balance,
         })
         .collect();
@@ -115,52 +162,126 @@ pub(super) async fn survey(chain: Arc<dyn ChainClient>, accounts: Vec<Address>) 
     vec![Input::Surveyed(survey)]
 }
 
-pub(super) async fn look_up(
-    chain: Arc<dyn ChainClient>,
-    slots: Vec<(Address, u64, Vec<B256>)>,
-) -> Vec<Input> {
-    let hashes: Vec<B256> = slots
-        .iter()
-        .flat_map(|(_, _, hashes)| hashes.clone())
-        .collect();
-    let mut receipts = retry("receipts", || chain.receipts(&hashes))
-        .await
-        .into_iter();
-    let inputs = slots.into_iter().map(|(account, nonce, hashes)| {
-        let own = receipts.by_ref().take(hashes.len()).collect::<Vec<_>>();
-        let receipt = own.iter().flatten().next().map(receipt);
-        Input::Found {
-            account,
-            nonce,
-            receipt,
-        }
-    });
-    inputs.collect()
+/// Empty when no node can tell what is in its pool: then only what is mined is compared.
+async fn pending_nonces(chain: &dyn ChainClient, accounts: &[Address]) -> Vec<u64> {
+    let asked = retry_unless_told("pending nonces", || chain.pending_nonces(accounts));
+    asked.await.unwrap_or_else(|error| {
+        tracing::warn!(%error, "no node counts pending transactions; starting without them");
+        Vec::new()
+    })
 }
 
-pub(super) async fn observe(
+/// Receipts of slots, as far as may be in the order asked: a lane settles its slots from the lowest up, and so never many
+/// at once.
+pub(super) fn look_up(
     chain: Arc<dyn ChainClient>,
+    slots: Vec<LookupTask>,
+) -> impl Stream<Item = Vec<Input>> + Send {
+    stream::iter(chunks(slots, LOOKUPS))
+        .map(move |slots| look_up_chunk(Arc::clone(&chain), slots))
+        .buffered(LOOKUP_CALLS)
+        .flatten_unordered(None)
+}
+
+/// A node that answers a question for many receipts with an error may not like one of them: then each slot is asked for
+/// on its own, and only that one waits. There is no "cannot tell" here: "none" would mean that somebody else used a nonce.
+async fn look_up_chunk(
+    chain: Arc<dyn ChainClient>,
+    slots: Vec<LookupTask>,
+) -> BoxStream<'static, Vec<Input>> {
+    let hashes: Vec<B256> = slots.iter().flat_map(|s| s.hashes.clone()).collect();
+    let error = match retry_unless_told("receipts", || receipts(&*chain, &hashes)).await {
+        Ok(receipts) => {
+            let mut receipts = receipts.into_iter();
+            let found = slots
+                .iter()
+                .map(|slot| slot.found(receipts.by_ref().take(slot.hashes.len())));
+            return stream::iter([found.collect()]).boxed();
+        }
+        Err(error) => error,
+    };
+    tracing::warn!(%error, "a node refuses to tell of receipts; asking for each slot");
+    stream::iter(slots)
+        .map(move |slot| look_up_one(Arc::clone(&chain), slot))
+        .buffer_unordered(LOOKUPS)
+        .ready_chunks(LOOKUPS)
+        .boxed()
+}
+
+async fn look_up_one(chain: Arc<dyn ChainClient>, slot: LookupTask) -> Input {
+    let asked = retry("receipts of a slot", || receipts(&*chain, &slot.hashes));
+    slot.found(asked.await.into_iter())
+}
+
+async fn receipts(
+    chain: &dyn ChainClient,
+    hashes: &[B256],
+) -> Result<Vec<Option<Receipt>>, RpcError> {
+    let receipts = chain.receipts(hashes).await?;
+    if receipts.len() == hashes.len() {
+        return Ok(receipts);
+    }
+    Err(RpcError::NoAnswer {
+        reason: format!("{} receipts for {} hashes", receipts.len(), hashes.len()),
+    })
+}
+
+impl LookupTask {
+    fn found(&self, receipts: impl Iterator<Item = Option<Receipt>>) -> Input {
+        Input::Found {
+            account: self.account,
+            nonce: self.nonce,
+            // All of them are taken out, although at most one is mined.
+            receipt: receipts.fold(None, |found, next| {
+                found.or_else(|| next.as_ref().map(receipt))
+            }),
+        }
+    }
+}
+
+/// What stands at nonces.
+pub(super) fn observe(
+    chain: Arc<dyn ChainClient>,
+    chain_id: u64,
+    asked: Vec<(Address, u64)>,
+) -> impl Stream<Item = Vec<Input>> + Send {
+    stream::iter(asked)
+        .map(move |(account, nonce)| observe_one(Arc::clone(&chain), chain_id, account, nonce))
+        .buffered(OBSERVATIONS)
+        .ready_chunks(OBSERVATIONS)
+}
+
+/// "Cannot tell" needs nodes that answered, and may stop the account. Nodes that do not answer are waited for.
+async fn observe_one(
+    chain: Arc<dyn ChainClient>,
+    chain_id: u64,
     account: Address,
     nonce: u64,
-    chain_id: u64,
-) -> Vec<Input> {
-    let mut found = None;
-    for attempt in 0..OBSERVE_TRIES {
-        match chain.transaction_at(account, nonce).await {
-            Ok(Some(transaction)) => {
-                found = Some(observation(transaction, chain_id));
+) -> Input {
+    let mut transaction = None;
+    for attempt in 0..TRIES {
+        let what = "the transaction at a nonce";
+        let asked = retry_unless_told(what, || chain.transaction_at(account, nonce));
+        match asked.await {
+            Ok(Some(found)) => {
+                transaction = Some(observation(found, chain_id));
                 break;
             }
             Ok(None) => tracing::debug!(%account, nonce, "no node shows the transaction"),
-            Err(error) => tracing::warn!(%account, nonce, %error, "cannot find a transaction"),
+            Err(error) => {
+                tracing::warn!(%account, nonce, %error, "no node can tell what has a nonce");
+                break;
+            }
         }
-        tokio::time::sleep(pause(attempt)).await;
+        if attempt + 1 < TRIES {
+            sleep(pause(attempt)).await;
+        }
     }
-    vec![Input::Observed {
+    Input::Observed {
         account,
         nonce,
-        transaction: found,
-    }]
+        transaction,
+    }
 }
 
 pub(super) async fn market(chain: Arc<dyn ChainClient>) -> Vec<Input> {
@@ -169,6 +290,7 @@ pub(super) async fn market(chain: Arc<dyn ChainClient>) -> Vec<Input> {
         tips,
         gas_price,
     } = retry("the fee market", || chain.market(&SPEED_PERCENTILES)).await;
+    // Empty where there is no base fee, and then none is looked at.
     let tips = <[u128; 4]>::try_from(tips).unwrap_or([0; 4]);
     vec![Input::Market(MarketView {
         base_fee,
@@ -179,22 +301,23 @@ pub(super) async fn market(chain: Arc<dyn ChainClient>) -> Vec<Input> {
 
 /// Receipts of a block's transactions; empty when no node gives them, and then the lane looks them up one by one.
 pub(super) async fn block_receipts(
-    chain: &Arc<dyn ChainClient>,
-    block: &baton_chain::BlockView,
+    chain: &dyn ChainClient,
+    block: &BlockView,
     hits: &[B256],
 ) -> Vec<ReceiptRecord> {
-    for attempt in 0..OBSERVE_TRIES {
+    for attempt in 0..TRIES {
         match chain.block_receipts(block, hits).await {
             Ok(receipts) => return receipts.iter().map(receipt).collect(),
             Err(error) => {
                 tracing::warn!(block = block.number, %error, "cannot read receipts; trying again");
-                tokio::time::sleep(pause(attempt)).await;
+                sleep(pause(attempt)).await;
             }
         }
     }
     Vec::new()
 }
 
+/// Asks for as long as it takes: without the answer nothing can be done.
 async fn retry<T, F>(what: &'static str, mut ask: impl FnMut() -> F) -> T
 where
     F: Future<Output = Result<T, RpcError>>,
@@ -205,13 +328,54 @@ where
             Ok(answer) => return answer,
             Err(error) => tracing::warn!(%error, "cannot read {what}; trying again"),
         }
-        tokio::time::sleep(pause(attempt)).await;
-        attempt += 1;
+        sleep(pause(attempt)).await;
+        attempt = attempt.saturating_add(1);
+    }
+}
+
+/// Asks until a node answers, be it with an error that it repeats.
+async fn retry_unless_told<T, F>(
+    what: &'static str,
+    mut ask: impl FnMut() -> F,
+) -> Result<T, RpcError>
+where
+    F: Future<Output = Result<T, RpcError>>,
+{
+    let (mut attempt, mut told) = (0, 0);
+    loop {
+        let error = match ask().await {
+            Ok(answer) => return Ok(answer),
+            Err(error) => error,
+        };
+        match &error {
+            RpcError::NoAnswer { .. } => {}
+            RpcError::Answered { code, .. } if NOT_OFFERED.contains(code) => return Err(error),
+            RpcError::Answered { .. } => told += 1,
+        }
+        if told >= TRIES {
+            return Err(error);
+        }
+        tracing::warn!(%error, "cannot read {what}; trying again");
+        sleep(pause(attempt)).await;
+        attempt = attempt.saturating_add(1);
     }
 }
 
 fn pause(attempt: u32) -> Duration {
     RETRY_MIN.saturating_mul(1 << attempt.min(8)).min(RETRY_MAX)
+}
+
+/// The items in order, at most `size` of them at a time.
+pub(super) fn chunks<T>(mut items: Vec<T>, size: usize) -> Vec<Vec<T>> {
+    let mut chunks = Vec::with_capacity(items.len().div_ceil(size));
+    while items.len() > size {
+        let rest = items.split_off(size);
+        chunks.push(std::mem::replace(&mut items, rest));
+    }
+    if !items.is_empty() {
+        chunks.push(items);
+    }
+    chunks
 }
 
 fn receipt(receipt: &Receipt) -> ReceiptRecord {

@@ -1,6 +1,7 @@
 //! Cancelling and replacing. A command goes into the lane's inbox; whoever runs the lane carries it
 //! out and writes the outcome into the transaction's record.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use baton_coord::{Batch, CommitError, Scan, Wakeups};
@@ -237,10 +238,10 @@ impl Service {
         let lane = relayer.lane();
         let table = self.table(&lane);
         let mut open = Vec::new();
-        let mut select = |records: Vec<RequestRecord>| {
-            let can = |record: &RequestRecord| is_open(record.status) && !record.is_canceled;
-            open.extend(records.into_iter().filter(can).map(|record| record.id));
-            open.len() >= CANCEL_MAX
+        let mut select = |record: &RequestRecord| {
+            if is_open(record.status) && !record.is_canceled {
+                open.push(record.id);
+            }
         };
         // The inbox first: what the lane takes in meanwhile is then in the index at the latest.
         let glimpse = self.glimpse(table).await?;
@@ -253,8 +254,8 @@ impl Service {
             unread.extend(accepts(&entries)?);
         }
         let mut index = Scan::prefix(key::OPEN, CANCEL_BATCH);
-        let mut seen = std::collections::BTreeSet::new();
-        loop {
+        let mut seen = BTreeSet::new();
+        while seen.len() < CANCEL_MAX {
             let entries = table.ids_by_value(&index).await?;
             let Some((key, _)) = entries.last() else {
                 break;
@@ -262,12 +263,10 @@ impl Service {
             index.after = Some(key.clone());
             seen.extend(entries.iter().map(|(_, id)| *id));
             let ids = entries.into_iter().map(|(_, id)| id);
-            if select(table.requests(ids).await?) {
-                break;
-            }
+            table.each(ids, &mut select).await?;
         }
         unread.retain(|id| !seen.contains(id));
-        select(table.requests(unread).await?);
+        table.each(unread, &mut select).await?;
         open.truncate(CANCEL_MAX);
         Ok(open)
     }
@@ -285,8 +284,8 @@ impl Service {
             match self.store.commit(batch.clone()).await {
                 Ok(_) => return true,
                 Err(CommitError::Unknown { reason }) => {
-                    tracing::warn!(relayer = %relayer.id, reason, "whether cancels were taken is \
-                    unknown");
+                    let relayer = &relayer.id;
+                    tracing::warn!(%relayer, reason, "whether cancels were taken is unknown");
                 }
                 Err(error) => {
                     tracing::warn!(relayer = %relayer.id, %error, "cancels were not taken");

@@ -96,7 +96,10 @@ impl From<ServiceError> for ApiError {
                     .caused_by(text)
             }
             ServiceError::Table(TableError::Store(error)) => Self::from(error),
-            ServiceError::Table(error) => Self::internal(error),
+            ServiceError::Table(TableError::TooMuch) => Self::bad_request(text),
+            ServiceError::Table(error @ (TableError::Record { .. } | TableError::Index { .. })) => {
+                Self::internal(error)
+            }
             ServiceError::Node { source, .. } => {
                 Self::new(ErrorKind::BadGateway, text).caused_by(source)
             }

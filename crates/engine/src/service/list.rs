@@ -218,7 +218,7 @@ impl Service {
             entries.retain(|entry| entry.position.0 <= end);
             let mut ids = accepts(&entries)?;
             ids.reverse();
-            sieve.take(table.requests(ids).await?);
+            sieve.look(table, ids).await?;
             end = start;
         }
         let mut index = Scan {
@@ -230,7 +230,7 @@ impl Service {
             is_whole = sieve.step(table, &mut index).await?;
         }
         let counted = glimpse.summary.counts[TxStatus::Pending as usize] + glimpse.unread;
-        Ok(sieve.finish(window, is_whole, counted))
+        sieve.finish(table, window, is_whole, counted).await
     }
 }
 
@@ -262,7 +262,7 @@ async fn bound(
     }
     is_whole |= sieve.with_status >= counted;
     sieve.found.reverse();
-    Ok(sieve.finish(window, is_whole, counted))
+    sieve.finish(table, window, is_whole, counted).await
 }
 
 /// Which part of a list.
@@ -285,7 +285,7 @@ impl Window {
 /// Picks open requests by status.
 struct Sieve {
     status: TxStatus,
-    found: Vec<RequestRecord>,
+    found: Vec<RequestId>,
     /// Requests move from the inbox to the index while both are read.
     seen: BTreeSet<RequestId>,
     /// Requests with the status, those left out included.
@@ -316,30 +316,45 @@ impl Sieve {
             index.after = Some(key.clone());
         }
         let ids = entries.into_iter().map(|(_, id)| id);
-        self.take(table.requests(ids).await?);
+        self.look(table, ids).await?;
         Ok(is_last)
     }
 
-    fn take(&mut self, records: Vec<RequestRecord>) {
-        self.looked += records.len();
-        for record in records {
+    async fn look(
+        &mut self,
+        table: LaneTable<'_>,
+        ids: impl IntoIterator<Item = RequestId>,
+    ) -> Result<(), TableError> {
+        let look = |record: &RequestRecord| {
+            self.looked += 1;
             if record.status != self.status || !self.seen.insert(record.id) {
-                continue;
+                return;
             }
             self.with_status += 1;
             if !record.is_canceled {
-                self.found.push(record);
+                self.found.push(record.id);
             }
-        }
+        };
+        table.each(ids, look).await
     }
 
-    fn finish(self, window: Window, is_whole: bool, counted: u64) -> (Vec<RequestRecord>, u64) {
+    /// Reads the records of the window again, so that no more than they were ever held in memory.
+    async fn finish(
+        self,
+        table: LaneTable<'_>,
+        window: Window,
+        is_whole: bool,
+        counted: u64,
+    ) -> Result<(Vec<RequestRecord>, u64), TableError> {
         let total = if is_whole {
             self.found.len() as u64
         } else {
             counted
         };
-        let records = self.found.into_iter().skip(window.skip).take(window.size);
-        (records.collect(), total)
+        let ids = self.found.into_iter().skip(window.skip).take(window.size);
+        let mut records = table.requests(ids).await?;
+        // Some may have moved on since they were picked.
+        records.retain(|record| record.status == self.status && !record.is_canceled);
+        Ok((records, total))
     }
 }

@@ -5,13 +5,17 @@ use baton_lanes::record::{
     self, InboxRecord, Record, RecordError, RequestRecord, SummaryRecord, key,
 };
 use baton_model::{LaneId, RequestId};
-use futures_util::stream::{self, StreamExt, TryStreamExt};
+use futures_util::stream::{self, Stream, StreamExt, TryStreamExt};
 
 use crate::SharedStore;
 
 /// Records read at a time for one call: hides the round trips of a remote store without letting one
 /// call crowd out the others.
 const CONCURRENT: usize = 32;
+
+/// Most bytes of transaction data in one answer: a thousand transactions of 8 KiB each. A thousand
+/// of the largest would be a quarter of a gigabyte of JSON.
+const ANSWER_DATA_MAX: usize = 8 * 1024 * 1024;
 
 /// Why records could not be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -27,6 +31,12 @@ pub enum TableError {
         /// What is wrong with it.
         source: RecordError,
     },
+    /// Together the records are too much for one answer.
+    #[error(
+        "the page has more than {ANSWER_DATA_MAX} bytes of transaction data; ask for a smaller \
+         per_page"
+    )]
+    TooMuch,
     /// An index holds something else than an id.
     #[error("{key}: the index entry names no request")]
     Index {
@@ -58,16 +68,46 @@ impl LaneTable<'_> {
     }
 
     /// Requests in the order of their ids; those that are gone are left out.
+    ///
+    /// # Errors
+    /// [`TableError::TooMuch`] when together they are too much for one answer.
     pub(super) async fn requests(
         self,
         ids: impl IntoIterator<Item = RequestId>,
     ) -> Result<Vec<RequestRecord>, TableError> {
-        let found: Vec<Option<RequestRecord>> = stream::iter(ids)
-            .map(|id| self.request(id))
-            .buffered(CONCURRENT)
-            .try_collect()
-            .await?;
-        Ok(found.into_iter().flatten().collect())
+        let mut found = Vec::new();
+        let mut bytes = 0;
+        let mut records = self.stream(ids);
+        while let Some(record) = records.try_next().await? {
+            bytes += record.spec.call.data.len();
+            if bytes > ANSWER_DATA_MAX {
+                return Err(TableError::TooMuch);
+            }
+            found.push(record);
+        }
+        Ok(found)
+    }
+
+    /// Looks at requests in the order of their ids, holding few of them in memory.
+    pub(super) async fn each(
+        self,
+        ids: impl IntoIterator<Item = RequestId>,
+        mut look: impl FnMut(&RequestRecord),
+    ) -> Result<(), TableError> {
+        let mut records = self.stream(ids);
+        while let Some(record) = records.try_next().await? {
+            look(&record);
+        }
+        Ok(())
+    }
+
+    fn stream(
+        self,
+        ids: impl IntoIterator<Item = RequestId>,
+    ) -> impl Stream<Item = Result<RequestRecord, TableError>> + Unpin {
+        let read = stream::iter(ids).map(move |id| self.request(id));
+        let found = read.buffered(CONCURRENT);
+        Box::pin(found.try_filter_map(async |record| Ok(record)))
     }
 
     /// The lane's summary; an empty one before the lane ran for the first time.

@@ -46,7 +46,9 @@ async fn a_transaction_without_a_nonce_is_cancelled_at_once() {
         (&data["status"], &data["is_canceled"]),
         (&"canceled".into(), &true.into())
     );
-    assert_eq!(data["nonce"], serde_json::Value::Null);
+    let null = serde_json::Value::Null;
+    assert_eq!((&data["nonce"], &data["confirmed_at"]), (&null, &null));
+    assert_eq!(data["finished_at"], "2023-11-14T22:13:20.000Z");
     running.abort();
     let again = client.delete(&one(&id)).await;
     assert_eq!(again.status, 400);
@@ -305,12 +307,58 @@ async fn a_lost_wake_up_only_costs_time() {
     world.store.fail_publishes(true);
     let running = LaneHand::take(&world, "main", false).await.run();
     let id = world.transfer().await;
+    let before = tokio::time::Instant::now();
     let commanded = world.service.cancel("main", &id).await.unwrap();
     assert_eq!(
         (commanded.transaction.status, commanded.pending),
         ("canceled", false)
     );
+    assert!(
+        before.elapsed() < Duration::from_secs(2),
+        "{:?}",
+        before.elapsed()
+    );
     running.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_cancels_at_once_are_both_answered() {
+    let (world, _client, id, mut lane) = submitted().await;
+    let cancels: Vec<_> = (0..2)
+        .map(|_| {
+            let (service, id) = (world.service.clone(), id.clone());
+            tokio::spawn(async move { service.cancel("main", &id).await })
+        })
+        .collect();
+    let inbox = RelayerId::new("main").unwrap().lane();
+    let wait = Duration::from_secs(1);
+    world
+        .store
+        .read(&inbox, Position(2), 1, wait)
+        .await
+        .unwrap();
+    // The lane carries both out before either caller looks, and keeps the outcome of the last.
+    lane.take_in().await;
+    for cancel in cancels {
+        let commanded = cancel.await.unwrap().unwrap();
+        assert!(commanded.transaction.is_canceled && !commanded.pending);
+    }
+}
+
+#[tokio::test]
+async fn what_is_taken_in_while_all_is_cancelled_is_cancelled_once() {
+    let world = World::new();
+    let ids = [world.transfer().await, world.transfer().await];
+    let mut lane = LaneHand::take(&world, "main", false).await;
+    let gate = world.store.stop_next_scan();
+    let service = world.service.clone();
+    let cancelling = tokio::spawn(async move { service.cancel_pending("main").await });
+    gate.reached().await;
+    lane.take_in().await;
+    gate.open();
+    let answer = cancelling.await.unwrap().unwrap();
+    assert_eq!(answer.queued_for_cancellation_transaction_ids, ids);
+    assert_eq!(answer.total_processed, 2);
 }
 
 #[tokio::test]

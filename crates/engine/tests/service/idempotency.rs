@@ -47,6 +47,31 @@ async fn of_concurrent_posts_with_one_key_one_is_accepted() {
 }
 
 #[tokio::test]
+async fn of_concurrent_requests_with_one_key_and_two_bodies_one_body_wins() {
+    let world = World::new();
+    let (ones, twos) = (transfer_body(), other_body());
+    let key = key("order-1");
+    let sends = (0..32).map(|n| {
+        let body = if n % 2 == 0 { &ones } else { &twos };
+        world.service.send("main", raw(body), Some(&key))
+    });
+    let answers = futures_util::future::join_all(sends).await;
+    let (accepted, refused): (Vec<_>, Vec<_>) = answers.into_iter().partition(Result::is_ok);
+    assert_eq!((accepted.len(), refused.len()), (16, 16));
+    let ids: BTreeSet<String> = accepted
+        .into_iter()
+        .map(|sent| sent.unwrap().transaction.id)
+        .collect();
+    assert_eq!(ids.len(), 1);
+    for error in refused {
+        assert!(
+            matches!(error, Err(ServiceError::KeyReused { id }) if ids.contains(&id.to_string()))
+        );
+    }
+    assert_eq!(world.store.count(&lane(), "r/").await, 1);
+}
+
+#[tokio::test]
 async fn the_first_answer_is_repeated_whatever_became_of_the_transaction() {
     let world = World::new();
     let client = world.listen().await;

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use baton_engine::service::DATA_BYTES_MAX;
 use baton_model::{Address, RelayerId, TxStatus};
 
 use crate::support::client::{Answer, Client};
@@ -207,6 +208,29 @@ async fn totals_count_every_transaction_while_the_lane_takes_them_in() {
 }
 
 #[tokio::test]
+async fn what_is_taken_in_while_it_is_listed_is_listed_once() {
+    let world = World::new();
+    let all = accept(&world, 5).await;
+    let mut lane = LaneHand::take(&world, "main", false).await;
+    let gate = world.store.stop_next_scan();
+    let service = world.service.clone();
+    let page = baton_edge::Page::parse("").unwrap();
+    let listing = tokio::spawn(async move {
+        service
+            .transactions("main", Some(TxStatus::Pending), page)
+            .await
+    });
+    gate.reached().await;
+    lane.take_in().await;
+    gate.open();
+    let listed = listing.await.unwrap().unwrap();
+    let ids: Vec<String> = listed.transactions.into_iter().map(|tx| tx.id).collect();
+    assert_eq!((ids.len(), listed.total), (5, 5));
+    let as_set = |ids: &[String]| ids.iter().cloned().collect::<BTreeSet<_>>();
+    assert_eq!(as_set(&ids), as_set(&all));
+}
+
+#[tokio::test]
 async fn ids_belong_to_their_relayer() {
     let world = World::with(&[("main", |_| {}), ("other", |_| {})]);
     let client = world.listen().await;
@@ -272,6 +296,24 @@ async fn of_several_accounts_with_a_nonce_the_first_counts() {
     let data = client.get(&format!("{LIST}/by-nonce/7")).await.data();
     assert_eq!(data["from"], format!("{:#x}", Address::repeat_byte(0x22)));
     assert_eq!(data["nonce"], 7);
+}
+
+#[tokio::test]
+async fn a_page_of_too_much_data_is_refused() {
+    let world = World::new();
+    let client = world.listen().await;
+    let data = "ab".repeat(DATA_BYTES_MAX);
+    let body = format!(r#"{{"data":"{data}","value":0,"speed":"fast"}}"#);
+    for _ in 0..65 {
+        world.send("main", &body).await;
+    }
+    let answer = client.get(&format!("{LIST}?per_page=65")).await;
+    assert_eq!(answer.status, 400);
+    assert_eq!(
+        answer.error(),
+        "the page has more than 8388608 bytes of transaction data; ask for a smaller per_page"
+    );
+    assert_eq!(list(&client, "per_page=64").await.0.len(), 64);
 }
 
 #[tokio::test]

@@ -3,14 +3,15 @@
 use baton_model::{Address, B256, Timestamp, TxStatus};
 
 use super::{Head, Lane};
-use crate::account::{Account, Phase};
+use crate::account::{Account, Phase, Reconciliation};
 use crate::event::{Alarm, BlockInput, Output};
 use crate::record::{AttemptKind, CancelReason, ReceiptRecord, key};
 use crate::slot::{Mined, Slot};
 
 impl Lane {
     pub(super) fn handle_block(&mut self, block: BlockInput, now: Timestamp) {
-        if self.head.is_some_and(|head| block.number <= head.number) {
+        // Before the survey there is nothing to compare with: it may be about another branch than this block.
+        if !self.surveyed || self.head.is_some_and(|head| block.number <= head.number) {
             return;
         }
         self.head = Some(Head {
@@ -55,7 +56,6 @@ impl Lane {
         };
         let (chain, settled) = (account.chain_nonce, account.settled);
         match &account.phase {
-            Phase::Surveying(_) if !self.surveyed => return,
             Phase::Ready if chain < settled => {
                 let alarm = Alarm::ChainBehind {
                     account: address,
@@ -71,6 +71,12 @@ impl Lane {
                     account.phase = Phase::Ready;
                 }
                 self.stage.touch_summary();
+            }
+            Phase::Ready if !account.free_below().is_empty() => {
+                let phase = Phase::Surveying(Reconciliation::default());
+                if let Some(account) = self.account(address) {
+                    account.phase = phase;
+                }
             }
             Phase::Surveying(_) | Phase::Ready | Phase::Stopped(_) => {}
         }

@@ -192,7 +192,7 @@ impl Lane {
         }
     }
 
-    fn market_at(&self, speed: Speed) -> Option<Fees> {
+    pub(super) fn market_at(&self, speed: Speed) -> Option<Fees> {
         let market = self.market.as_ref()?;
         Some(fees::market_bid(
             speed,

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 pub(crate) use api::{Answer, Api};
 pub(crate) use chain::{Chain, REVERTS};
-pub(crate) use process::{Engine, baton};
+pub(crate) use process::{Engine, bytes_under};
 pub(crate) use world::{Setup, World};
 
 /// Longest wait for anything: tests share two cores with each other and with compilers.

@@ -14,7 +14,7 @@ use super::{Api, World, until};
 const LOG_SHOWN: usize = 6000;
 
 /// The program with these arguments, in a world's environment and in no other.
-pub(crate) fn baton(world: &World, arguments: &[&str]) -> Command {
+fn baton(world: &World, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_baton"));
     command
         .args(arguments)

@@ -28,6 +28,7 @@ async fn bodies_that_are_no_transaction_request() {
         body(SEND, "\"0x\"", "body must be a JSON object; found \"0x\""),
         body(SEND, "17", "body must be a JSON object; found 17"),
         body(SEND, "{}", NOTHING),
+        body(SEND, " \n{ } ", NOTHING),
         body(SEND, r#"{"to":null,"data":null,"value":1}"#, NOTHING),
         body(SEND, r#"{"to":"","value":1,"speed":"fast"}"#, NOTHING),
         body(

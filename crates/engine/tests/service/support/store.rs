@@ -11,6 +11,7 @@ use baton_coord::{
     Log, LogEntry, Position, Scan, StoreError, Table, Wake, Wakeups,
 };
 use baton_model::LaneId;
+use tokio::sync::Notify;
 
 /// What happens to a commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +31,25 @@ pub(crate) struct FaultyStore {
     commits: Mutex<VecDeque<Fault>>,
     reads_fail: Mutex<bool>,
     publishes_fail: Mutex<bool>,
+    gate: Mutex<Option<Gate>>,
+}
+
+/// Stops one scan half-way.
+#[derive(Clone, Default)]
+pub(crate) struct Gate {
+    reached: Arc<Notify>,
+    opened: Arc<Notify>,
+}
+
+impl Gate {
+    /// Waits until a scan has come to the gate.
+    pub(crate) async fn reached(&self) {
+        self.reached.notified().await;
+    }
+
+    pub(crate) fn open(&self) {
+        self.opened.notify_one();
+    }
 }
 
 impl FaultyStore {
@@ -39,6 +59,7 @@ impl FaultyStore {
             commits: Mutex::default(),
             reads_fail: Mutex::default(),
             publishes_fail: Mutex::default(),
+            gate: Mutex::default(),
         }
     }
 
@@ -53,6 +74,11 @@ impl FaultyStore {
 
     pub(crate) fn fail_publishes(&self, fail: bool) {
         *self.publishes_fail.lock().unwrap() = fail;
+    }
+
+    /// The next scan waits at a gate before it looks.
+    pub(crate) fn stop_next_scan(&self) -> Gate {
+        self.gate.lock().unwrap().insert(Gate::default()).clone()
     }
 
     /// Number of keys with a prefix.
@@ -85,15 +111,23 @@ fn unknown() -> CommitError {
 impl Table for FaultyStore {
     async fn get(&self, lane: &LaneId, key: &Key) -> Result<Option<Entry>, StoreError> {
         self.check_read()?;
+        // A real store takes its time, and others get theirs.
+        tokio::task::yield_now().await;
         self.inner.get(lane, key).await
     }
 
     async fn scan(&self, lane: &LaneId, scan: &Scan) -> Result<Vec<Entry>, StoreError> {
         self.check_read()?;
+        let gate = self.gate.lock().unwrap().take();
+        if let Some(gate) = gate {
+            gate.reached.notify_one();
+            gate.opened.notified().await;
+        }
         self.inner.scan(lane, scan).await
     }
 
     async fn commit(&self, batch: Batch) -> Result<Committed, CommitError> {
+        tokio::task::yield_now().await;
         let fault = match batch.fence {
             Some(_) => None,
             None => self.commits.lock().unwrap().pop_front(),
