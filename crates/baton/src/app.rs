@@ -2,6 +2,7 @@
 
 mod networks;
 mod signers;
+pub(crate) mod store;
 mod watch;
 
 use std::net::SocketAddr;
@@ -9,8 +10,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use baton_coord::{HolderId, Keyring, Sealed};
-use baton_coord_local::{LocalStore, Options, SystemClock};
+use baton_coord::HolderId;
+use baton_coord_local::{LocalStore, SystemClock};
 use baton_edge::{
     ApiKeys, ConnectionLimits, Drained, HttpMetrics, RateLimit, Readiness, RequestLimits, Stack,
     metrics_router, serve,
@@ -25,7 +26,7 @@ use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::watch as signal;
 use tokio::task::{JoinHandle, JoinSet};
 
-use crate::config::{EncryptionKeys, Server, Settings, Storage};
+use crate::config::{Server, Settings};
 use networks::Networks;
 
 /// How long a baton lasts without renewal.
@@ -73,8 +74,8 @@ impl App {
         let clock = Arc::new(SystemClock::start());
         let listener = bind(&settings.server).await?;
         let address = listener.local_addr().context("the listener has no address")?;
-        let local = open_store(&settings.storage, Arc::clone(&clock)).await?;
-        let store = seal(&settings.storage, &local)?;
+        let local = store::open(&settings.storage.data_dir, Arc::clone(&clock)).await?;
+        let store = store::seal(&settings.storage, &local).await?;
         let mut registry = Registry::default();
         let signers = signers::open(&settings).await?;
         let networks = Networks::start(&settings, &signers, &mut registry).await?;
@@ -130,6 +131,20 @@ impl App {
     /// Where the API listens.
     pub const fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Ends when a lane or a network is no longer run although nobody stopped it: a defect. What was accepted is durable, and
+    /// the next process goes on with it.
+    pub async fn broke(&mut self) -> anyhow::Error {
+        let (ended, what) = tokio::select! {
+            Some(ended) = self.lanes.join_next() => (ended, "a lane"),
+            Some(ended) = self.followers.join_next() => (ended, "following a network"),
+            else => std::future::pending().await,
+        };
+        match ended {
+            Ok(()) => anyhow::anyhow!("{what} ended by itself"),
+            Err(error) => anyhow::anyhow!("{what} ended: {error}"),
+        }
     }
 
     /// Drains: answers what is in flight, hands the lanes over, closes the store. Returns when nothing is left.
@@ -206,33 +221,6 @@ fn listen(address: SocketAddr, backlog: u32) -> std::io::Result<TcpListener> {
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
     socket.listen(backlog)
-}
-
-async fn open_store(storage: &Storage, clock: Arc<SystemClock>) -> Result<LocalStore> {
-    let directory = storage.data_dir.clone();
-    let options = Options { clock, ..Options::default() };
-    let opened = tokio::task::spawn_blocking(move || LocalStore::open(&directory, options)).await?;
-    opened.context("cannot open the store (BATON_DATA_DIR)")
-}
-
-fn seal(storage: &Storage, store: &LocalStore) -> Result<SharedStore> {
-    let Some(keys) = &storage.encryption else { return Ok(Arc::new(store.clone())) };
-    Ok(Arc::new(Sealed::new(store.clone(), keyring(keys)?, entropy())))
-}
-
-/// The keys that records are sealed with.
-pub(crate) fn keyring(keys: &EncryptionKeys) -> Result<Arc<Keyring>> {
-    let old = keys.old.iter().map(baton_vault::Secret::expose);
-    let keyring = Keyring::parse(keys.current.expose(), old)
-        .context("STORAGE_ENCRYPTION_KEY or BATON_OLD_ENCRYPTION_KEYS")?;
-    Ok(Arc::new(keyring))
-}
-
-/// Randomness from the operating system.
-pub(crate) fn entropy() -> baton_coord::Entropy {
-    Arc::new(|bytes| {
-        getrandom::fill(bytes).map_err(|error| baton_coord::EntropyError(error.to_string()))
-    })
 }
 
 /// The time.

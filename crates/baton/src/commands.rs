@@ -6,8 +6,17 @@ pub mod engine;
 pub mod keys;
 
 use std::io::{self, Write};
+use std::path::Path;
+
+use crate::config::Report;
 
 /// Writes a line to standard output.
 pub(crate) fn say(line: impl std::fmt::Display) -> io::Result<()> {
     writeln!(io::stdout().lock(), "{line}")
+}
+
+/// The error of a command that cannot run with this configuration: every problem of it, not only the first.
+pub(crate) fn refuse(file: &Path, report: &Report) -> anyhow::Error {
+    let report = report.to_string();
+    anyhow::anyhow!("the configuration {} cannot be used; {}", file.display(), report.trim_end())
 }

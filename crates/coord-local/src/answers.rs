@@ -22,6 +22,12 @@ pub(crate) enum Answer {
         /// The batch's share of the queue's memory.
         room: OwnedSemaphorePermit,
     },
+    /// Told only after the group as well: what refuses a batch may be another of its group, and whoever is told of that
+    /// must find it when it looks.
+    Refused {
+        error: CommitError,
+        answer: oneshot::Sender<Result<Committed, CommitError>>,
+    },
     Acquired {
         epoch: Epoch,
         answer: oneshot::Sender<Result<Epoch, LeaseError>>,
@@ -65,13 +71,16 @@ pub(crate) fn stop<'a>(stopped: &'a Stopped, error: &str) -> &'a str {
     })
 }
 
-/// Tells everybody that the outcome is unknown.
+/// Tells everybody that it is unknown what became of the group.
 pub(crate) fn fail(answers: Vec<Answer>, reason: &str) {
     for answer in answers {
         let reason = reason.to_owned();
         match answer {
             Answer::Committed { answer, .. } => {
                 drop(answer.send(Err(CommitError::Unknown { reason })));
+            }
+            Answer::Refused { answer, .. } => {
+                drop(answer.send(Err(CommitError::Unavailable { reason })));
             }
             Answer::Acquired { answer, .. } => {
                 drop(answer.send(Err(LeaseError::Store(StoreError::Unavailable { reason }))));
@@ -80,7 +89,8 @@ pub(crate) fn fail(answers: Vec<Answer>, reason: &str) {
     }
 }
 
-fn tell(answers: Vec<Answer>, appended: &Topics) {
+/// Tells everybody what came of what they asked.
+pub(crate) fn tell(answers: Vec<Answer>, appended: &Topics) {
     for answer in answers {
         // Whoever asked may have gone away; the commit stands.
         match answer {
@@ -96,6 +106,7 @@ fn tell(answers: Vec<Answer>, appended: &Topics) {
                     appended.publish(lane.as_str());
                 }
             }
+            Answer::Refused { error, answer } => drop(answer.send(Err(error))),
             Answer::Acquired { epoch, answer } => drop(answer.send(Ok(epoch))),
         }
     }

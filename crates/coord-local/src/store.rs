@@ -112,6 +112,7 @@ impl LocalStore {
             record,
             clock: options.clock,
             lanes: Lanes::default(),
+            appended: Arc::clone(&appended),
             durable,
             stopped: Arc::clone(&stopped),
         };

@@ -1,8 +1,8 @@
 //! The one thread that writes.
 //!
 //! It takes whatever has queued up, checks each batch against the state that the ones before it leave, writes all that
-//! hold as one atomic, flushed write of the underlying store, and then hands them over to be answered ([`crate::answers`]). The cost of a flush is shared
-//! by the whole group.
+//! hold as one atomic, flushed write of the underlying store, and hands them over to be answered (see
+//! [`crate::answers`]). The cost of a flush is shared by the whole group.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use baton_coord::{
     Batch, Clock, CommitError, Committed, Epoch, HolderId, LeaseError, Position, Precondition,
-    StoreError, Version,
+    StoreError, Topics, Version,
 };
 use baton_model::LaneId;
 use fjall::{Keyspace, PersistMode, Readable, Snapshot, UserKey, UserValue};
@@ -64,6 +64,7 @@ pub(crate) struct Writer {
     pub(crate) record: StoreRecord,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) lanes: Lanes,
+    pub(crate) appended: Arc<Topics>,
     /// Where durable groups go to be answered.
     pub(crate) durable: SyncSender<Durable>,
     pub(crate) stopped: Stopped,
@@ -109,6 +110,7 @@ impl Writer {
     }
 
     fn prepare(&mut self, group: &mut Group, job: Job) {
+        group.operations += 1;
         match job {
             Job::Commit {
                 batch,
@@ -166,7 +168,7 @@ impl Writer {
                 answer,
                 room,
             }),
-            Err(error) => drop(answer.send(Err(error))),
+            Err(error) => group.answers.push(Answer::Refused { error, answer }),
         }
     }
 
@@ -266,7 +268,8 @@ impl Writer {
 
     /// Makes the group durable and hands it over to be answered.
     fn finish(&mut self, mut group: Group) {
-        if group.answers.is_empty() {
+        if group.writes.is_empty() {
+            answers::tell(group.answers, &self.appended);
             return;
         }
         self.record.groups += 1;

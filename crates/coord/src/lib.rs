@@ -27,7 +27,7 @@ pub use keyring::{KeyError, KeyId, KeyName, Keyring};
 pub use lease::{Acquired, Epoch, HolderId, Lease, LeaseError};
 pub use limits::{BATCH_BYTES_MAX, BATCH_OPS_MAX, KEY_BYTES_MAX, SCAN_LIMIT_MAX, VALUE_BYTES_MAX};
 pub use rotate::{RotateError, Rotated};
-pub use sealed::{Entropy, EntropyError, SEAL_BYTES, Sealed};
+pub use sealed::{Entropy, EntropyError, SEAL_BYTES, Sealed, key_of};
 pub use store::{
     Entry, Log, LogEntry, Position, Scan, Store, Table, Version, Wake, WakeEvent, Wakeups,
 };

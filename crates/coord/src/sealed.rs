@@ -155,8 +155,8 @@ impl<S> Sealed<S> {
     }
 }
 
-/// The id of the key that a stored value is sealed under, `None` if it is not sealed.
-pub(crate) fn key_of(stored: &[u8]) -> Option<KeyId> {
+/// The id of the key that a value is sealed under as it is stored, `None` if it is not sealed.
+pub fn key_of(stored: &[u8]) -> Option<KeyId> {
     split(stored).map(|(id, _, _)| id)
 }
 

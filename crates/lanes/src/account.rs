@@ -58,6 +58,8 @@ pub(crate) struct Account {
     pub(crate) unacknowledged: BTreeSet<u64>,
     /// Slots that the chain has decided, for now.
     pub(crate) decided: BTreeSet<u64>,
+    /// The lowest slot, where a node found its bid too low and the market was not known.
+    pub(crate) underpriced: Option<u64>,
     /// Slots in which a no-op competes, or is to.
     pub(crate) cancelling: BTreeSet<u64>,
     /// Slots whose signature failed and is to be asked for again.
@@ -88,6 +90,7 @@ impl Account {
             bound_next: next_nonce,
             unacknowledged: BTreeSet::new(),
             decided: BTreeSet::new(),
+            underpriced: None,
             cancelling: BTreeSet::new(),
             unsigned: BTreeSet::new(),
             last_used: Timestamp::default(),

@@ -193,6 +193,7 @@ impl Lane {
             block: head.number,
         });
         self.queue.look_again(0);
+        self.mend_underpriced(now);
         self.resume_surveys(now);
     }
 

@@ -77,6 +77,12 @@ pub fn decode<T: Record>(bytes: &[u8]) -> Result<T, RecordError> {
             found: v,
         });
     }
+    if v == 0 {
+        return Err(RecordError::Damaged {
+            what: T::WHAT,
+            reason: "there is no format 0".to_owned(),
+        });
+    }
     serde_json::from_slice::<In<T>>(bytes)
         .map(|record| record.r)
         .map_err(damaged)

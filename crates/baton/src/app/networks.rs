@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use baton_chain::{ChainIdError, EvmClient, EvmClientConfig, RpcObserver};
 use baton_engine::driver::Follower;
 use baton_engine::{Network, Relayer};
-use baton_model::Address;
+use baton_model::{Address, RelayerId};
 use prometheus_client::registry::Registry;
 
 use super::signers::Signers;
@@ -58,18 +58,20 @@ impl Networks {
         settings: &Settings,
         signers: &Signers,
     ) -> Result<Vec<(Relayer, Arc<Follower>)>> {
-        let mut owners: BTreeMap<(u64, Address), String> = BTreeMap::new();
+        let mut owners: BTreeMap<(u64, Address), (&RelayerId, &str)> = BTreeMap::new();
         let mut relayers = Vec::new();
         for configured in &settings.relayers {
             let accounts = signers.addresses(&configured.signer_ids)?;
-            for account in &accounts {
-                let place = (configured.network.profile.chain_id, *account);
-                if let Some(other) = owners.insert(place, configured.id.to_string()) {
+            let chain = configured.network.profile.chain_id;
+            for (signer, account) in configured.signer_ids.iter().zip(&accounts) {
+                let owner = (&configured.id, signer.as_str());
+                if let Some(other) = owners.insert((chain, *account), owner) {
                     bail!(
-                        "relayer {} and relayer {other} both send from {account} on chain {}: an account's nonces belong \
-                         to one relayer",
+                        "signer {signer} of relayer {} and signer {} of relayer {} hold the same key, of account {account} \
+                         on chain {chain}: an account's nonces belong to one relayer, and to it once",
                         configured.id,
-                        place.0
+                        other.1,
+                        other.0
                     );
                 }
             }

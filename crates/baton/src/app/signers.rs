@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use baton_model::Address;
 use baton_vault::{LocalSigner, Signer};
 
@@ -24,9 +24,17 @@ pub(super) async fn open(settings: &Settings) -> Result<Signers> {
         }
     }
     let mut signers: BTreeMap<String, Arc<dyn Signer>> = BTreeMap::new();
+    let mut failures = Vec::new();
     for (id, task) in opening {
-        let signer = task.await?.with_context(|| format!("signer {id}"))?;
-        signers.insert(id, Arc::new(signer));
+        match task.await? {
+            Ok(signer) => {
+                signers.insert(id, Arc::new(signer));
+            }
+            Err(error) => failures.push(format!("signer {id}: {error:#}")),
+        }
+    }
+    if !failures.is_empty() {
+        bail!(failures.join("; "));
     }
     Ok(Signers(signers))
 }

@@ -2,14 +2,16 @@
 
 use std::io::{self, BufRead, IsTerminal};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
-use baton_coord_local::{LocalStore, Options};
+use baton_coord_local::SystemClock;
 use baton_vault::Secret;
 use baton_vault::keys::{NewKeystore, create_keystore, encryption_key, uuid_v4};
 
-use super::say;
-use crate::app::{entropy, keyring, now};
+use super::{refuse, say};
+use crate::app::now;
+use crate::app::store::{self, entropy, keyring};
 use crate::cli::{CreateArgs, KeysCommand, RotateArgs};
 use crate::config::{self, Variables};
 
@@ -63,13 +65,15 @@ fn password(arguments: &CreateArgs, variables: &dyn Variables) -> Result<Secret>
 async fn rotate(arguments: &RotateArgs, variables: &dyn Variables) -> Result<()> {
     let file = arguments.source.config.clone();
     let file = file.unwrap_or_else(|| config::default_file(variables));
-    let (settings, _) = config::load(&file, variables)?;
+    let (settings, _) = config::load(&file, variables).map_err(|report| refuse(&file, &report))?;
     let Some(keys) = &settings.storage.encryption else {
         bail!("STORAGE_ENCRYPTION_KEY must be set to the key that is to seal the store from now on");
     };
     let directory = arguments.data_dir.as_ref().unwrap_or(&settings.storage.data_dir);
-    let store = LocalStore::open(directory, Options::default())?;
-    let sealed = baton_coord::Sealed::new(store.clone(), keyring(keys)?, entropy());
+    let keys = keyring(keys)?;
+    let store = store::open(directory, Arc::new(SystemClock::start())).await?;
+    store::check_keys(&store, Some(&keys)).await?;
+    let sealed = baton_coord::Sealed::new(store.clone(), keys, entropy());
     let rotated = sealed.rotate().await;
     store.close().await;
     let rotated = rotated?;

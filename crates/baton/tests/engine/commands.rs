@@ -122,6 +122,12 @@ async fn deleting_what_is_pending_cancels_all_of_it() {
     assert_eq!(answer["total_processed"], 20);
     let queued = answer["queued_for_cancellation_transaction_ids"].as_array().unwrap();
     assert_eq!((queued.len(), &answer["failed_to_queue_transaction_ids"]), (20, &json!([])));
+    until("no-ops took the places of the payloads in the pool", async || {
+        let pooled = chain.pooled(world.account(0)).await;
+        let noops = pooled.iter().all(|tx| tx["value"] == "0x0");
+        (noops && pooled.len() == 8).then_some(())
+    })
+    .await;
 
     until("all are canceled", async || {
         chain.mine(1).await;

@@ -87,6 +87,8 @@ async fn what_a_reorganisation_takes_back_is_mined_again() {
 
     world.anvil.reorg(3).await.unwrap();
     assert_eq!(chain.balances(&targets).await, [U256::ZERO; 6]);
+    // Heads are polled by number: a branch is seen when it grows longer.
+    chain.mine(1).await;
     until("the reorganisation is seen", async || {
         let first = api.transaction(&ids[0]).await;
         (first["status"] == "submitted").then_some(())

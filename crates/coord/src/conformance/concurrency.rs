@@ -71,8 +71,16 @@ async fn one_of_many_creates<S: Store + Clone + 'static>(store: &S) {
             let mut batch = put(&name, &format!("id/{turn}"), &task.to_string());
             batch.require = vec![Precondition::Absent(key(&format!("id/{turn}")))];
             batch.appends = vec![text(&format!("{turn}/{task}"))];
-            let store = store.clone();
-            tasks.spawn(async move { (task, store.commit(batch).await) });
+            let (store, name) = (store.clone(), name.clone());
+            tasks.spawn(async move {
+                let answer = store.commit(batch).await;
+                let seen = value(&store, &name, &format!("id/{turn}")).await;
+                assert!(
+                    seen.is_some(),
+                    "told that it is there, but it is not to be seen"
+                );
+                (task, answer)
+            });
         }
         let answers = soon("the creating tasks", tasks.join_all()).await;
         let won: Vec<u64> = answers

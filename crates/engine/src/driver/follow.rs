@@ -5,12 +5,12 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use baton_chain::{BlockView, ChainClient, HeadRef};
+use baton_chain::{BlockView, ChainClient, HeadRef, RpcError};
 use baton_model::{Address, B256};
 use futures_util::FutureExt;
 use futures_util::stream::{self, StreamExt};
 use tokio::sync::{broadcast, watch};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::run::stopped;
 use crate::Network;
@@ -31,6 +31,9 @@ const WINDOW_MARGIN: u64 = 64;
 /// Reorganisations taken in without a pause. Nodes that stand on different forks contradict each other until they agree;
 /// lanes need not hear of each turn.
 const FORKS_MAX: usize = 2;
+
+/// Longest wait for a block, whatever a client's own time-outs are.
+const ANSWER_MAX: Duration = Duration::from_secs(60);
 
 /// Pause before a question to a node is repeated.
 const RETRY: Duration = Duration::from_millis(250);
@@ -153,8 +156,7 @@ impl Follower {
     async fn read_on(&self, window: &mut Window, head: HeadRef) -> Reached {
         let next = window.last().map_or(head.number, |(last, _)| last + 1);
         let fetched = stream::iter(next..=head.number).map(|number| async move {
-            let block = self.chain.block(Some(number), &self.accounts).await;
-            (number, block)
+            (number, self.block(number, &self.accounts).await)
         });
         let mut fetched = std::pin::pin!(fetched.buffered(FETCH_AHEAD));
         while let Some((number, block)) = fetched.next().await {
@@ -185,7 +187,7 @@ impl Follower {
     async fn drop_replaced(&self, window: &mut Window, head: HeadRef) -> bool {
         let mut dropped = None;
         while let Some((number, hash)) = window.last() {
-            match self.chain.block(Some(number), &[]).await {
+            match self.block(number, &[]).await {
                 Ok(Some(block)) if block.hash == hash => break,
                 // A node that lacks a block below the head lags behind: what it lacks says nothing.
                 Ok(None) if number <= head.number => break,
@@ -214,6 +216,19 @@ impl Follower {
             self.publish(ChainEvent::Rollback { to });
             window.blocks.clear();
         }
+    }
+
+    async fn block(
+        &self,
+        number: u64,
+        accounts: &[Address],
+    ) -> Result<Option<BlockView>, RpcError> {
+        let asked = timeout(ANSWER_MAX, self.chain.block(Some(number), accounts)).await;
+        asked.unwrap_or_else(|_| {
+            Err(RpcError::NoAnswer {
+                reason: format!("none within {ANSWER_MAX:?}"),
+            })
+        })
     }
 
     fn publish(&self, event: ChainEvent) {

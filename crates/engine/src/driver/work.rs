@@ -25,6 +25,9 @@ const TRIES: u32 = 5;
 /// JSON-RPC errors that say that a method, or an argument such as `pending`, is not offered.
 const NOT_OFFERED: [i64; 2] = [-32601, -32602];
 
+/// Longest wait for one answer, whatever a client's own time-outs are: a question that is lost holds a lane up for ever.
+const ANSWER_MAX: Duration = Duration::from_secs(60);
+
 /// Signatures asked for at a time: hides the latency of a remote key service, within what such services allow.
 const SIGNATURES: usize = 16;
 /// Longest wait for a signature. Then the signer counts as failing, and is asked again.
@@ -110,7 +113,8 @@ async fn estimate_chunk(
         .into_iter()
         .map(|(id, from, call)| (id, (from, call)))
         .unzip();
-    let mut answers = chain.estimate(&calls).await.into_iter();
+    let answers = timeout(ANSWER_MAX, chain.estimate(&calls)).await;
+    let mut answers = answers.unwrap_or_default().into_iter();
     let inputs = ids.into_iter().map(|id| {
         let estimate = match answers.next() {
             Some(Estimate::Gas(gas)) => GasEstimate::Gas(gas),
@@ -306,7 +310,7 @@ pub(super) async fn block_receipts(
     hits: &[B256],
 ) -> Vec<ReceiptRecord> {
     for attempt in 0..TRIES {
-        match chain.block_receipts(block, hits).await {
+        match answer_of(chain.block_receipts(block, hits)).await {
             Ok(receipts) => return receipts.iter().map(receipt).collect(),
             Err(error) => {
                 tracing::warn!(block = block.number, %error, "cannot read receipts; trying again");
@@ -324,7 +328,7 @@ where
 {
     let mut attempt = 0;
     loop {
-        match ask().await {
+        match answer_of(ask()).await {
             Ok(answer) => return answer,
             Err(error) => tracing::warn!(%error, "cannot read {what}; trying again"),
         }
@@ -343,7 +347,7 @@ where
 {
     let (mut attempt, mut told) = (0, 0);
     loop {
-        let error = match ask().await {
+        let error = match answer_of(ask()).await {
             Ok(answer) => return Ok(answer),
             Err(error) => error,
         };
@@ -359,6 +363,14 @@ where
         sleep(pause(attempt)).await;
         attempt = attempt.saturating_add(1);
     }
+}
+
+async fn answer_of<T>(asked: impl Future<Output = Result<T, RpcError>>) -> Result<T, RpcError> {
+    timeout(ANSWER_MAX, asked).await.unwrap_or_else(|_| {
+        Err(RpcError::NoAnswer {
+            reason: format!("none within {ANSWER_MAX:?}"),
+        })
+    })
 }
 
 fn pause(attempt: u32) -> Duration {

@@ -323,7 +323,10 @@ async fn a_lost_wake_up_only_costs_time() {
 
 #[tokio::test(start_paused = true)]
 async fn two_cancels_at_once_are_both_answered() {
-    let (world, _client, id, mut lane) = submitted().await;
+    let world = World::new();
+    let id = world.transfer().await;
+    let mut lane = LaneHand::take(&world, "main", true).await;
+    lane.take_in().await;
     let cancels: Vec<_> = (0..2)
         .map(|_| {
             let (service, id) = (world.service.clone(), id.clone());

@@ -82,7 +82,9 @@ impl Lane {
             .and_then(|a| a.slots.get(&nonce));
         let Some(slot) = slot else { return };
         if old && slot.reoffered {
-            if !self.market_is_current() {
+            if self.config.profile.mempool == Mempool::None {
+                // Bids do not replace there: what a sequencer has, it has.
+            } else if !self.market_is_current() {
                 self.ask_market();
             } else if self.is_outpriced(address, nonce) || !self.has_bytes(address, nonce) {
                 self.bump(address, nonce);
@@ -128,7 +130,7 @@ impl Lane {
         }
         let due: Vec<_> = account
             .slots
-            .range(account.chain_nonce..nonce)
+            .range(account.chain_nonce.min(nonce)..nonce)
             .filter(|(_, slot)| !slot.is_decided())
             .filter_map(|(n, slot)| slot.attempts.last().map(|a| (*n, a)))
             .filter(|(_, attempt)| now.since(attempt.last_offer) >= pause)
@@ -202,16 +204,29 @@ impl Lane {
         ))
     }
 
-    /// The price was below what a node takes: bid more, if that is what is wrong.
+    /// The price was below what a node takes: the lowest nonce bids more, once the market tells how much.
     pub(super) fn mend_price(&mut self, address: Address, nonce: u64, now: Timestamp) {
-        let lowest = self
-            .accounts
-            .get(&address)
-            .and_then(|a| a.lowest_open())
-            .map(|(n, _)| n);
-        if !self.market_is_current() {
+        let account = self.accounts.get_mut(&address);
+        let Some(account) = account.filter(|a| a.lowest_open().is_some_and(|(n, _)| n == nonce))
+        else {
+            return;
+        };
+        account.underpriced = Some(nonce);
+        if self.market_is_current() {
+            self.mend_underpriced(now);
+        } else {
             self.ask_market();
-        } else if lowest == Some(nonce) {
+        }
+    }
+
+    /// Bids more for what nodes found too cheap.
+    pub(super) fn mend_underpriced(&mut self, now: Timestamp) {
+        let slots: Vec<(Address, u64)> = self
+            .accounts
+            .values_mut()
+            .filter_map(|a| Some((a.address, a.underpriced.take()?)))
+            .collect();
+        for (address, nonce) in slots {
             self.bump_in_turn(address, nonce, now);
         }
     }
@@ -233,10 +248,7 @@ impl Lane {
     }
 
     /// Bids higher for what the slot's latest attempt does.
-    pub(super) fn bump(&mut self, address: Address, nonce: u64) {
-        if self.config.profile.mempool == Mempool::None {
-            return;
-        }
+    fn bump(&mut self, address: Address, nonce: u64) {
         let Some(slot) = self
             .accounts
             .get(&address)

@@ -1,6 +1,6 @@
 //! What nodes say to what they are offered.
 
-use baton_model::{Address, B256, Timestamp};
+use baton_model::{Address, B256, Mempool, Timestamp};
 
 use super::Lane;
 use crate::account::Phase;
@@ -196,7 +196,9 @@ impl Lane {
             self.outputs
                 .push_back(Output::Alarm(Alarm::ForeignNonce { account, nonce }));
         }
-        self.bump_in_turn(account, nonce, now);
+        if self.config.profile.mempool == Mempool::Public {
+            self.bump_in_turn(account, nonce, now);
+        }
     }
 
     /// Uses the nonce up with a no-op, because no node will ever take this payload.

@@ -135,7 +135,7 @@ impl Lane {
                 self.observe_ahead(address);
                 return;
             };
-            if !self.take_over(address, next, found, now) {
+            if !self.take_over(address, next, found.as_ref(), now) {
                 return;
             }
         }
@@ -172,13 +172,13 @@ impl Lane {
         &mut self,
         address: Address,
         nonce: u64,
-        found: Option<Observation>,
+        found: Option<&Observation>,
         now: Timestamp,
     ) -> bool {
         let Some(account) = self.accounts.get_mut(&address) else {
             return false;
         };
-        if let Some(seen) = &found
+        if let Some(seen) = found
             && let Some(id) = Self::matching(&self.queue, &self.requests, seen)
         {
             // What is durable has no gaps: the no-ops below come first.
@@ -225,10 +225,10 @@ impl Lane {
         &mut self,
         address: Address,
         nonce: u64,
-        found: Option<Observation>,
+        found: Option<&Observation>,
         now: Timestamp,
     ) -> bool {
-        let Some(tx) = self.noop(address, nonce, found.as_ref()) else {
+        let Some(tx) = self.noop(address, nonce, found) else {
             return false;
         };
         self.reserve(address, None, AttemptKind::Noop, tx, now);

@@ -89,6 +89,7 @@ struct Run {
 
 /// Says which seed failed, so that it can be run alone.
 impl Drop for Run {
+    #[expect(clippy::print_stdout, reason = "what a failed test says")]
     fn drop(&mut self) {
         if std::thread::panicking() {
             println!("failed with seed {} and {:?}", self.seed, self.hazards);

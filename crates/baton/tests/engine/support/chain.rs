@@ -49,6 +49,15 @@ impl Chain<'_> {
         (count("pending"), count("queued"))
     }
 
+    /// The transactions of an account that are ready in the node's pool.
+    pub(crate) async fn pooled(&self, account: Address) -> Vec<Value> {
+        let content = self.ask("txpool_content", json!([])).await;
+        let name = account.to_string();
+        let own = content["pending"].as_object().unwrap().iter();
+        let own = own.filter(|(address, _)| address.eq_ignore_ascii_case(&name));
+        own.flat_map(|(_, by_nonce)| by_nonce.as_object().unwrap().values().cloned()).collect()
+    }
+
     /// Waits until so many transactions are ready in the node's pool.
     pub(crate) async fn pool_has(&self, count: u64) {
         let what = format!("{count} transactions are in the pool");

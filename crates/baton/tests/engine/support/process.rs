@@ -11,7 +11,7 @@ use tokio::process::{Child, Command};
 use super::{Api, World, until};
 
 /// Bytes of the log that a failed test shows, from its end.
-const LOG_SHOWN: usize = 6000;
+const LOG_SHOWN: usize = 20000;
 
 /// The program with these arguments, in a world's environment and in no other.
 fn baton(world: &World, arguments: &[&str]) -> Command {

@@ -232,7 +232,9 @@ impl World {
     pub(crate) fn replace(&mut self, id: RequestId, spec: TxSpec) -> RequestId {
         self.next_request += 1;
         let command = request_id(self.next_request);
-        if let Some(entry) = self.ledger.get_mut(&id) {
+        if let Some(entry) = self.ledger.get_mut(&id)
+            && !entry.data.contains(&spec.call.data)
+        {
             entry.data.push(spec.call.data.clone());
         }
         self.store

@@ -92,7 +92,11 @@ fn the_cap_of_an_account_is_kept_and_work_goes_to_the_one_with_least() {
     let load: Vec<usize> = world.lane.accounts().map(|a| a.in_flight).collect();
     assert_eq!(load, [2, 2, 2]);
     assert_eq!(world.lane.queued(), 2);
-    let order: Vec<_> = world.broadcasts.iter().map(|o| (o.account, o.nonce)).collect();
+    let order: Vec<_> = world
+        .broadcasts
+        .iter()
+        .map(|o| (o.account, o.nonce))
+        .collect();
     let want: Vec<_> = [(0, 7), (1, 7), (2, 7), (0, 8), (1, 8), (2, 8)]
         .map(|(index, nonce)| (account(index), nonce))
         .to_vec();
@@ -114,8 +118,8 @@ fn a_full_pool_lowers_the_cap_and_blocks_raise_it_again() {
     world.pass(1_000);
     world.mine(0);
     world.run();
-    // Sixteen are mined; the cap was halved sixteen times, down to one, and one block has raised it to two.
-    assert_eq!(world.lane.in_flight(), 2);
+    // Sixteen are mined; the cap was halved to eight, and one block has raised it by a quarter and one.
+    assert_eq!(world.lane.in_flight(), 11);
     world.blocks(30);
     assert_eq!(world.lane.requests().count(), 0);
     for index in 50..90 {

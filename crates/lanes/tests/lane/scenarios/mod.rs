@@ -32,7 +32,10 @@ fn spec(index: u64) -> TxSpec {
 }
 
 fn record(world: &World, id: RequestId) -> RequestRecord {
-    world.store.request(id).expect("a request that was accepted")
+    world
+        .store
+        .request(id)
+        .expect("a request that was accepted")
 }
 
 fn status(world: &World, id: RequestId) -> TxStatus {

@@ -1,0 +1,96 @@
+//! Opens the store, and sees to it that the keys given are the ones that it is sealed with.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use baton_coord::{
+    Admin, Entropy, EntropyError, KeyId, Keyring, Log, Position, Scan, Sealed, StoreError, Table,
+    key_of,
+};
+use baton_coord_local::{LocalStore, Options, SystemClock};
+use baton_engine::SharedStore;
+use baton_model::LaneId;
+
+use crate::config::{EncryptionKeys, Storage};
+
+/// Lanes looked at in one read.
+const PAGE: usize = 256;
+
+/// Opens the embedded store in a directory. Takes a while, and is done aside.
+pub(crate) async fn open(directory: &Path, clock: Arc<SystemClock>) -> Result<LocalStore> {
+    let directory = directory.to_owned();
+    let options = Options { clock, ..Options::default() };
+    let opened = tokio::task::spawn_blocking(move || LocalStore::open(&directory, options)).await?;
+    opened.context("cannot open the store (BATON_DATA_DIR)")
+}
+
+/// The store as the engine sees it: sealed if there is a key for it. Refuses a key that does not fit, before anything is
+/// written under it.
+pub(super) async fn seal(storage: &Storage, store: &LocalStore) -> Result<SharedStore> {
+    let keys = storage.encryption.as_ref().map(keyring).transpose()?;
+    check_keys(store, keys.as_deref()).await?;
+    Ok(match keys {
+        None => Arc::new(store.clone()),
+        Some(keys) => Arc::new(Sealed::new(store.clone(), keys, entropy())),
+    })
+}
+
+/// The keys that records are sealed with.
+pub(crate) fn keyring(keys: &EncryptionKeys) -> Result<Arc<Keyring>> {
+    let old = keys.old.iter().map(baton_vault::Secret::expose);
+    let keyring = Keyring::parse(keys.current.expose(), old)
+        .context("STORAGE_ENCRYPTION_KEY or BATON_OLD_ENCRYPTION_KEYS")?;
+    Ok(Arc::new(keyring))
+}
+
+/// Randomness from the operating system.
+pub(crate) fn entropy() -> Entropy {
+    Arc::new(|bytes| getrandom::fill(bytes).map_err(|error| EntropyError(error.to_string())))
+}
+
+/// Refuses keys that a store was not written with, by the first record and the first inbox entry of each lane. A record
+/// beyond them that does not open stops its lane, with an error that names it.
+pub(crate) async fn check_keys(store: &LocalStore, keys: Option<&Keyring>) -> Result<()> {
+    let mut after: Option<LaneId> = None;
+    loop {
+        let lanes = store.lanes(after.as_ref(), PAGE).await?;
+        for lane in &lanes {
+            for sealed_under in samples(store, lane).await? {
+                check_sample(sealed_under, keys)?;
+            }
+        }
+        if lanes.len() < PAGE {
+            return Ok(());
+        }
+        after = lanes.last().cloned();
+    }
+}
+
+async fn samples(store: &LocalStore, lane: &LaneId) -> Result<Vec<Option<KeyId>>, StoreError> {
+    let records = store.scan(lane, &Scan::prefix("", 1)).await?;
+    let entries = store.read(lane, Position(0), 1, Duration::ZERO).await?;
+    let values = records.iter().map(|record| &record.value);
+    let values = values.chain(entries.iter().map(|entry| &entry.value));
+    Ok(values.map(|value| key_of(value)).collect())
+}
+
+fn check_sample(sealed_under: Option<KeyId>, keys: Option<&Keyring>) -> Result<()> {
+    match (sealed_under, keys) {
+        (None, None) => Ok(()),
+        (Some(id), Some(keys)) if keys.ids().any(|known| known == id) => Ok(()),
+        (Some(id), Some(_)) => bail!(
+            "the store is encrypted under the key {id}, which was not given: set STORAGE_ENCRYPTION_KEY to it, or name it \
+             in BATON_OLD_ENCRYPTION_KEYS"
+        ),
+        (Some(id), None) => bail!(
+            "the store is encrypted under the key {id}, but STORAGE_ENCRYPTION_KEY is not set: set it to this key, or \
+             start with an empty BATON_DATA_DIR"
+        ),
+        (None, Some(_)) => bail!(
+            "the store is not encrypted, but STORAGE_ENCRYPTION_KEY is set: unset it, or start with an empty \
+             BATON_DATA_DIR"
+        ),
+    }
+}

@@ -1,0 +1,159 @@
+//! The arguments of `baton bench`.
+
+use std::path::PathBuf;
+
+use baton_vault::Secret;
+use clap::{Args, ValueEnum};
+
+/// `baton bench`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct BenchArgs {
+    /// What to measure.
+    #[command(flatten)]
+    pub load: LoadArgs,
+    /// A relayer that runs already; without it, Baton is measured on a node and a store of its own.
+    #[command(flatten)]
+    pub other: OtherArgs,
+    /// Where results go.
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  baton bench                                        direct, 100, 200 and 400 a second
+  baton bench --rates 500,1000 --svg load.svg --markdown load.md --json load.json
+  baton bench --search --proxy-delay 0,25            highest rate that is kept up with, twice
+  baton bench --open 10000                           memory and restart with 10,000 open transactions
+  baton bench --preset targets                       every figure that Baton commits to
+  baton bench --null-node --rates 1000               the relayer alone: a node that costs nothing
+  baton bench --url http://127.0.0.1:8080 --api-key KEY --relayer main \\
+      --node http://127.0.0.1:8545 --proxy-port 8555 any relayer with the OpenZeppelin API,
+                                                     with its rpc_urls set to http://127.0.0.1:8555
+
+Each request is a transfer of 1 wei to an address of its own. Afterwards its balance says whether it was executed once,
+not at all or twice; any loss or repetition ends the command with status 1. Latencies count from the moment a request
+was due, so a relayer that falls behind cannot hide it.";
+
+/// What to measure.
+#[derive(Clone, Debug, Args)]
+pub struct LoadArgs {
+    /// Requests per second, one step each.
+    #[arg(long, value_delimiter = ',', default_value = "100,200,400", value_name = "RATE,…",
+        value_parser = clap::value_parser!(u32).range(1..=20_000))]
+    pub rates: Vec<u32>,
+    /// Look for the highest rate that is kept up with, from the first of --rates on (with a direct run, from 80 % of
+    /// it on).
+    #[arg(long)]
+    pub search: bool,
+    /// A step keeps up if nothing is refused and 99 % are mined within so many milliseconds of being due.
+    #[arg(long, default_value_t = 5000, value_name = "MS",
+        value_parser = clap::value_parser!(u32).range(1..=600_000))]
+    pub mined_within: u32,
+    /// Seconds of load before a step is measured.
+    #[arg(long, default_value_t = 5, value_name = "S", value_parser = clap::value_parser!(u32).range(0..=600))]
+    pub warm_up: u32,
+    /// Seconds that a step is measured.
+    #[arg(long, default_value_t = 20, value_name = "S", value_parser = clap::value_parser!(u32).range(1..=3600))]
+    pub measure: u32,
+    /// Connections to the relayer.
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub connections: u16,
+    /// Send no Idempotency-Key.
+    #[arg(long)]
+    pub no_idempotency_keys: bool,
+    /// Give no gas limit, so that the relayer has to estimate it.
+    #[arg(long)]
+    pub estimate: bool,
+    /// Round-trip times added between relayer and node, in milliseconds; all steps for each of them.
+    #[arg(long, value_delimiter = ',', default_value = "0", value_name = "MS,…",
+        value_parser = clap::value_parser!(u32).range(0..=10_000))]
+    pub proxy_delay: Vec<u32>,
+    /// Leave out the direct run, and with it the shares of the node's ceiling.
+    #[arg(long)]
+    pub no_direct: bool,
+    /// Instead of steps: accept so many transactions while no block comes, look at memory, kill the relayer, restart it,
+    /// and let everything be mined.
+    #[arg(long, value_name = "COUNT", conflicts_with_all = ["url", "search", "null_node"],
+        value_parser = clap::value_parser!(u32).range(1..=60_000))]
+    pub open: Option<u32>,
+    /// A set of runs with its own rates and times.
+    #[arg(long, conflicts_with_all = ["url", "open", "search", "null_node"])]
+    pub preset: Option<Preset>,
+    /// Relayers that share the load (only without --url).
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub relayers: u16,
+    /// Accounts of each relayer (only without --url).
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub accounts: u16,
+    /// Unfinished nonces that an account may have (only without --url).
+    #[arg(long, default_value_t = 16_384, value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    pub in_flight: u32,
+    /// Milliseconds between blocks (only without --url).
+    #[arg(long, default_value_t = 1000, value_name = "MS",
+        value_parser = clap::value_parser!(u32).range(50..=60_000))]
+    pub block_time: u32,
+    /// Use a node in this process that executes nothing and costs next to nothing, instead of anvil.
+    #[arg(long, conflicts_with = "url")]
+    pub null_node: bool,
+    /// Directory for the store, to measure a certain disk; by default one for temporary files.
+    #[arg(long, value_name = "DIR", conflicts_with = "url")]
+    pub scratch: Option<PathBuf>,
+    /// Number from which target addresses and keys are derived; by default a random one.
+    #[arg(long)]
+    pub seed: Option<u64>,
+}
+
+/// A set of runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Preset {
+    /// Every figure that Baton commits to, beside its target.
+    Targets,
+}
+
+/// A relayer that runs already.
+#[derive(Clone, Debug, Args)]
+pub struct OtherArgs {
+    /// Its address, without /api/v1.
+    #[arg(long, requires_all = ["api_key", "relayer", "node"])]
+    pub url: Option<String>,
+    /// Its API key.
+    #[arg(long, requires = "url", value_parser = secret)]
+    pub api_key: Option<Secret>,
+    /// Id of a relayer of it; several share the load.
+    #[arg(long, requires = "url", value_name = "ID")]
+    pub relayer: Vec<String>,
+    /// The node that says what was mined. Use one that the relayer sends to.
+    #[arg(long, requires = "url", value_name = "URL")]
+    pub node: Option<String>,
+    /// Listen here and pass everything on to --node. A relayer that uses this address as its node shows its broadcasts
+    /// and calls.
+    #[arg(long, requires = "url", value_name = "PORT")]
+    pub proxy_port: Option<u16>,
+    /// Its process, to look at its memory and processor time.
+    #[arg(long, requires = "url")]
+    pub pid: Option<u32>,
+    /// Load a relayer or use a node on another machine. Every request spends the relayer's funds.
+    #[arg(long, requires = "url")]
+    pub allow_remote: bool,
+}
+
+/// Where results go, beside the terminal.
+#[derive(Clone, Debug, Args)]
+pub struct OutputArgs {
+    /// Write everything that was measured.
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// Write the tables.
+    #[arg(long, value_name = "FILE")]
+    pub markdown: Option<PathBuf>,
+    /// Write a plot of latencies and rates.
+    #[arg(long, value_name = "FILE")]
+    pub svg: Option<PathBuf>,
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "the shape of a parser of arguments")]
+fn secret(text: &str) -> Result<Secret, std::convert::Infallible> {
+    Ok(Secret::new(text.to_owned()))
+}
