@@ -49,7 +49,10 @@ pub struct AppOptions {
 
 impl Default for AppOptions {
     fn default() -> Self {
-        Self { adopt: false, lease: LEASE }
+        Self {
+            adopt: false,
+            lease: LEASE,
+        }
     }
 }
 
@@ -73,7 +76,9 @@ impl App {
     pub async fn start(settings: Settings, options: AppOptions) -> Result<Self> {
         let clock = Arc::new(SystemClock::start());
         let listener = bind(&settings.server).await?;
-        let address = listener.local_addr().context("the listener has no address")?;
+        let address = listener
+            .local_addr()
+            .context("the listener has no address")?;
         let local = store::open(&settings.storage.data_dir, Arc::clone(&clock)).await?;
         let store = store::seal(&settings.storage, &local).await?;
         let mut registry = Registry::default();
@@ -109,10 +114,21 @@ impl App {
         let (readiness, watcher) = watch::start(statuses);
         let relayers = relayers.into_iter().map(|(relayer, _)| relayer).collect();
         let ids = Arc::new(new_id);
-        let service = Arc::new(Service::new(store, relayers, clock, ids, ServiceOptions::default()));
+        let service = Arc::new(Service::new(
+            store,
+            relayers,
+            clock,
+            ids,
+            ServiceOptions::default(),
+        ));
         let registry = Arc::new(registry);
         let (stop_serving, draining) = signal::channel(false);
-        let parts = Parts { service, readiness: readiness.clone(), registry, http_metrics };
+        let parts = Parts {
+            service,
+            readiness: readiness.clone(),
+            registry,
+            http_metrics,
+        };
         let servers = start_servers(&settings.server, listener, parts, &draining).await?;
         Ok(Self {
             address,
@@ -181,9 +197,15 @@ async fn start_servers(
     draining: &signal::Receiver<bool>,
 ) -> Result<Vec<JoinHandle<Drained>>> {
     let stack = Stack {
-        keys: Some(ApiKeys::new([("API_KEY".to_owned(), server.api_key.expose())])),
+        keys: Some(ApiKeys::new([(
+            "API_KEY".to_owned(),
+            server.api_key.expose(),
+        )])),
         open_prefixes: vec!["/api/v1/health".to_owned(), "/api/v1/ready".to_owned()],
-        rate: Some(RateLimit { per_second: server.rate_per_second, burst: server.rate_burst }),
+        rate: Some(RateLimit {
+            per_second: server.rate_per_second,
+            burst: server.rate_burst,
+        }),
         limits: RequestLimits {
             concurrent: server.concurrent_requests_max.get(),
             body_bytes: BODY_BYTES_MAX,
@@ -192,8 +214,10 @@ async fn start_servers(
         metrics: Some(parts.http_metrics),
     };
     let router = http::router(parts.service, parts.readiness, Arc::clone(&parts.registry));
-    let limits =
-        ConnectionLimits { connections: server.connections_max.get(), ..ConnectionLimits::default() };
+    let limits = ConnectionLimits {
+        connections: server.connections_max.get(),
+        ..ConnectionLimits::default()
+    };
     let spawn = |listener, router, limits| {
         let mut draining = draining.clone();
         tokio::spawn(serve(listener, router, limits, async move {
@@ -217,7 +241,11 @@ async fn bind(server: &Server) -> Result<TcpListener> {
 }
 
 fn listen(address: SocketAddr, backlog: u32) -> std::io::Result<TcpListener> {
-    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    let socket = if address.is_ipv4() {
+        TcpSocket::new_v4()?
+    } else {
+        TcpSocket::new_v6()?
+    };
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
     socket.listen(backlog)
@@ -232,7 +260,10 @@ pub(crate) fn now() -> Timestamp {
 fn driver_options(settings: &Settings, options: &AppOptions) -> Result<DriverOptions> {
     let unique = uuid_v4().context("no randomness from the operating system")?;
     if options.lease < Duration::from_secs(1) {
-        bail!("a lease of {:?} is shorter than a second: a pause of the process would lose it", options.lease);
+        bail!(
+            "a lease of {:?} is shorter than a second: a pause of the process would lose it",
+            options.lease
+        );
     }
     Ok(DriverOptions {
         holder: HolderId(format!("{}-{unique}", std::process::id())),
@@ -243,7 +274,10 @@ fn driver_options(settings: &Settings, options: &AppOptions) -> Result<DriverOpt
 }
 
 /// A fresh id.
-#[expect(clippy::expect_used, reason = "a process without randomness cannot do anything safely")]
+#[expect(
+    clippy::expect_used,
+    reason = "a process without randomness cannot do anything safely"
+)]
 fn new_id() -> uuid::Uuid {
     uuid_v4().expect("the operating system has randomness")
 }

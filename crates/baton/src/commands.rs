@@ -18,5 +18,9 @@ pub(crate) fn say(line: impl std::fmt::Display) -> io::Result<()> {
 /// The error of a command that cannot run with this configuration: every problem of it, not only the first.
 pub(crate) fn refuse(file: &Path, report: &Report) -> anyhow::Error {
     let report = report.to_string();
-    anyhow::anyhow!("the configuration {} cannot be used; {}", file.display(), report.trim_end())
+    anyhow::anyhow!(
+        "the configuration {} cannot be used; {}",
+        file.display(),
+        report.trim_end()
+    )
 }

@@ -16,8 +16,10 @@ pub fn start(log: &Log) -> Result<()> {
     let filter = EnvFilter::try_new(&log.filter)
         .with_context(|| format!("LOG_LEVEL {:?} is not a log filter", log.filter))?;
     let (writer, colour) = writer(&log.target)?;
-    let builder =
-        tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colour).with_writer(writer);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(colour)
+        .with_writer(writer);
     let started = match log.format {
         LogFormat::Compact => builder.compact().try_init(),
         LogFormat::Pretty => builder.pretty().try_init(),
@@ -32,7 +34,10 @@ fn writer(target: &LogTarget) -> Result<(BoxMakeWriter, bool)> {
             let colour = io::IsTerminal::is_terminal(&io::stdout());
             Ok((BoxMakeWriter::new(io::stdout), colour))
         }
-        LogTarget::Files { directory, bytes_max } => {
+        LogTarget::Files {
+            directory,
+            bytes_max,
+        } => {
             let file = RollingFile::open(directory, *bytes_max)
                 .with_context(|| format!("cannot write logs to {}", directory.display()))?;
             Ok((BoxMakeWriter::new(Mutex::new(file)), false))
@@ -51,9 +56,17 @@ struct RollingFile {
 impl RollingFile {
     fn open(directory: &Path, bytes_max: u64) -> io::Result<Self> {
         fs::create_dir_all(directory)?;
-        let file = OpenOptions::new().create(true).append(true).open(current(directory))?;
+        let file = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(current(directory))?;
         let bytes = file.metadata()?.len();
-        Ok(Self { directory: directory.to_owned(), file, bytes, bytes_max })
+        Ok(Self {
+            directory: directory.to_owned(),
+            file,
+            bytes,
+            bytes_max,
+        })
     }
 
     fn roll(&mut self) -> io::Result<()> {
@@ -74,7 +87,9 @@ impl Write for RollingFile {
             self.roll()?;
         }
         let written = self.file.write(line)?;
-        self.bytes = self.bytes.saturating_add(u64::try_from(written).unwrap_or(u64::MAX));
+        self.bytes = self
+            .bytes
+            .saturating_add(u64::try_from(written).unwrap_or(u64::MAX));
         Ok(written)
     }
 

@@ -32,9 +32,15 @@ impl RpcMetrics {
     pub(crate) fn new(registry: &mut Registry) -> Self {
         // 1 ms to 16 s: from a node on the same host to the longest time-out in use.
         let buckets = || Histogram::new(exponential_buckets(0.001, 2.0, 15));
-        let metrics =
-            Self { calls: Family::default(), latency: Family::new_with_constructor(buckets) };
-        registry.register("rpc_calls", "JSON-RPC calls to nodes", metrics.calls.clone());
+        let metrics = Self {
+            calls: Family::default(),
+            latency: Family::new_with_constructor(buckets),
+        };
+        registry.register(
+            "rpc_calls",
+            "JSON-RPC calls to nodes",
+            metrics.calls.clone(),
+        );
         registry.register(
             "rpc_call_latency_seconds",
             "Time to a node's answer; calls of one batch share it",
@@ -47,9 +53,17 @@ impl RpcMetrics {
 impl RpcObserver for RpcMetrics {
     fn call(&self, endpoint: &str, method: &'static str, outcome: RpcOutcome, latency: Duration) {
         let result = outcome.as_str();
-        let labels = CallLabels { endpoint: endpoint.to_owned(), method, result };
+        let labels = CallLabels {
+            endpoint: endpoint.to_owned(),
+            method,
+            result,
+        };
         self.calls.get_or_create(&labels).inc();
-        let labels = MethodLabels { operation_name: method };
-        self.latency.get_or_create(&labels).observe(latency.as_secs_f64());
+        let labels = MethodLabels {
+            operation_name: method,
+        };
+        self.latency
+            .get_or_create(&labels)
+            .observe(latency.as_secs_f64());
     }
 }

@@ -49,7 +49,10 @@ impl Networks {
     }
 
     pub(super) fn followers(&self) -> Vec<Arc<Follower>> {
-        self.0.iter().map(|served| Arc::clone(&served.follower)).collect()
+        self.0
+            .iter()
+            .map(|served| Arc::clone(&served.follower))
+            .collect()
     }
 
     /// The relayers, each with the follower of its network.
@@ -76,7 +79,10 @@ impl Networks {
                 }
             }
             let name = &configured.network.profile.name;
-            let served = self.0.iter().find(|s| s.serves(name, configured.endpoints()));
+            let served = self
+                .0
+                .iter()
+                .find(|s| s.serves(name, configured.endpoints()));
             let served = served.with_context(|| format!("network {name} was not started"))?;
             let relayer = relayer(configured, accounts, served.network.clone());
             relayers.push((relayer, Arc::clone(&served.follower)));
@@ -135,7 +141,8 @@ fn accounts(
 ) -> Result<Vec<Address>> {
     let mut accounts = Vec::new();
     let sharing = settings.relayers.iter();
-    for relayer in sharing.filter(|r| r.network.profile.name == name && r.endpoints() == endpoints) {
+    for relayer in sharing.filter(|r| r.network.profile.name == name && r.endpoints() == endpoints)
+    {
         accounts.extend(signers.addresses(&relayer.signer_ids)?);
     }
     Ok(accounts)

@@ -14,13 +14,19 @@ pub(super) struct Signers(BTreeMap<String, Arc<dyn Signer>>);
 
 /// Opens every signer that a relayer uses. Key derivation takes a while, so they are opened side by side.
 pub(super) async fn open(settings: &Settings) -> Result<Signers> {
-    let used = settings.relayers.iter().flat_map(|relayer| &relayer.signer_ids);
+    let used = settings
+        .relayers
+        .iter()
+        .flat_map(|relayer| &relayer.signer_ids);
     let mut opening = BTreeMap::new();
     for id in used {
         if let Some(source) = settings.signers.get(id).cloned()
             && !opening.contains_key(id)
         {
-            opening.insert(id.clone(), tokio::task::spawn_blocking(move || open_one(&source)));
+            opening.insert(
+                id.clone(),
+                tokio::task::spawn_blocking(move || open_one(&source)),
+            );
         }
     }
     let mut signers: BTreeMap<String, Arc<dyn Signer>> = BTreeMap::new();
@@ -41,7 +47,9 @@ pub(super) async fn open(settings: &Settings) -> Result<Signers> {
 
 fn open_one(source: &SignerSource) -> Result<LocalSigner> {
     Ok(match source {
-        SignerSource::Keystore { path, passphrase } => LocalSigner::from_keystore(path, passphrase)?,
+        SignerSource::Keystore { path, passphrase } => {
+            LocalSigner::from_keystore(path, passphrase)?
+        }
         SignerSource::RawKey { key } => LocalSigner::from_hex(key.expose())?,
     })
 }
@@ -50,12 +58,21 @@ impl Signers {
     /// Signers by their ids, in order.
     pub(super) fn of(&self, ids: &[String]) -> Result<Vec<Arc<dyn Signer>>> {
         ids.iter()
-            .map(|id| self.0.get(id).map(Arc::clone).with_context(|| format!("no signer {id}")))
+            .map(|id| {
+                self.0
+                    .get(id)
+                    .map(Arc::clone)
+                    .with_context(|| format!("no signer {id}"))
+            })
             .collect()
     }
 
     /// Their addresses, in order.
     pub(super) fn addresses(&self, ids: &[String]) -> Result<Vec<Address>> {
-        Ok(self.of(ids)?.iter().map(|signer| signer.address()).collect())
+        Ok(self
+            .of(ids)?
+            .iter()
+            .map(|signer| signer.address())
+            .collect())
     }
 }

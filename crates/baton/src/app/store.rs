@@ -21,7 +21,10 @@ const PAGE: usize = 256;
 /// Opens the embedded store in a directory. Takes a while, and is done aside.
 pub(crate) async fn open(directory: &Path, clock: Arc<SystemClock>) -> Result<LocalStore> {
     let directory = directory.to_owned();
-    let options = Options { clock, ..Options::default() };
+    let options = Options {
+        clock,
+        ..Options::default()
+    };
     let opened = tokio::task::spawn_blocking(move || LocalStore::open(&directory, options)).await?;
     opened.context("cannot open the store (BATON_DATA_DIR)")
 }

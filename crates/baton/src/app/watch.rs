@@ -14,7 +14,10 @@ const PERIOD: Duration = Duration::from_millis(100);
 /// the process is ready; later, a lane that cannot run makes it unready, and one with an alarm only degraded: what it
 /// accepts is durable, and held.
 pub(super) fn start(lanes: Vec<Arc<LaneStatus>>) -> (Readiness, JoinHandle<()>) {
-    let names: Vec<String> = lanes.iter().map(|lane| format!("lane/{}", lane.relayer())).collect();
+    let names: Vec<String> = lanes
+        .iter()
+        .map(|lane| format!("lane/{}", lane.relayer()))
+        .collect();
     let readiness = Readiness::expecting(names.iter().map(String::as_str));
     let watched = readiness.clone();
     let task = tokio::spawn(async move {

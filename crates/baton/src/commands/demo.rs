@@ -7,13 +7,14 @@ mod report;
 
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use baton_model::{Address, U256};
 use baton_testkit::{Anvil, AnvilOptions};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
+use tokio::time::Instant;
 
 use super::say;
 use crate::cli::DemoArgs;
@@ -42,15 +43,23 @@ pub async fn run(arguments: DemoArgs) -> Result<ExitCode> {
     let observer = Observer::start(anvil.http_url()).await?;
     let workspace = Workspace::create(observer.url())?;
     fund(&anvil, workspace.account()).await?;
-    say(format_args!("Starting the engine on a fresh store; its account is {}…", workspace.account()))?;
+    say(format_args!(
+        "Starting the engine on a fresh store; its account is {}…",
+        workspace.account()
+    ))?;
     let mut engine = Engine::start(&workspace).await?;
 
-    say(format_args!("Sending {count} transfers of 1 wei, each to a fresh address…"))?;
+    say(format_args!(
+        "Sending {count} transfers of 1 wei, each to a fresh address…"
+    ))?;
     let load = Arc::new(Load::new(&workspace, count)?);
     observer.expect(load.targets());
     let bar = progress(count, "accepted");
     let sending = tokio::spawn(Arc::clone(&load).run());
-    wait_until(&bar, Duration::from_mins(1), || load.accepted() >= count / 2).await?;
+    wait_until(&bar, Duration::from_mins(1), || {
+        load.accepted() >= count / 2
+    })
+    .await?;
     engine.kill().await?;
     bar.suspend(|| say("Killed the engine with SIGKILL, half way. Starting it again…"))?;
     let restarted = Instant::now();
@@ -69,12 +78,18 @@ pub async fn run(arguments: DemoArgs) -> Result<ExitCode> {
         keep(&workspace, &anvil, &engine, &load).await?;
     }
     engine.stop().await?;
-    Ok(if report.is_perfect() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if report.is_perfect() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
 async fn fund(anvil: &Anvil, account: Address) -> Result<()> {
     let accounts = anvil.accounts().await?;
-    let rich = accounts.first().context("the local chain has no account with funds")?;
+    let rich = accounts
+        .first()
+        .context("the local chain has no account with funds")?;
     let value = format!("0x{FUNDS:x}");
     let transfer = json!([{ "from": rich, "to": account, "value": value }]);
     anvil.call("eth_sendTransaction", transfer).await?;
@@ -105,7 +120,11 @@ async fn wait_until(
     let deadline = Instant::now() + longest;
     while !done() {
         if Instant::now() > deadline {
-            bail!("no progress within {longest:?}; {} of {:?} so far", bar.position(), bar.length());
+            bail!(
+                "no progress within {longest:?}; {} of {:?} so far",
+                bar.position(),
+                bar.length()
+            );
         }
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
@@ -159,5 +178,7 @@ async fn keep(workspace: &Workspace, anvil: &Anvil, engine: &Engine, load: &Load
          Ctrl-C ends both.",
         anvil.http_url()
     ))?;
-    tokio::signal::ctrl_c().await.context("cannot listen for Ctrl-C")
+    tokio::signal::ctrl_c()
+        .await
+        .context("cannot listen for Ctrl-C")
 }

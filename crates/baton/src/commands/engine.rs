@@ -5,15 +5,18 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::refuse;
 use crate::app::{App, AppOptions};
 use crate::cli::EngineArgs;
 use crate::config::{self, Variables};
-use super::refuse;
 use crate::logging;
 
 /// Runs the engine until a signal tells it to stop.
 pub async fn run(arguments: EngineArgs, variables: &dyn Variables) -> Result<ExitCode> {
-    let file = arguments.source.config.unwrap_or_else(|| config::default_file(variables));
+    let file = arguments
+        .source
+        .config
+        .unwrap_or_else(|| config::default_file(variables));
     let loaded = config::load(&file, variables);
     let (mut settings, warnings) = loaded.map_err(|report| refuse(&file, &report))?;
     logging::start(&settings.log)?;
@@ -23,7 +26,10 @@ pub async fn run(arguments: EngineArgs, variables: &dyn Variables) -> Result<Exi
     if let Some(directory) = arguments.data_dir {
         settings.storage.data_dir = directory;
     }
-    let options = AppOptions { adopt: arguments.adopt, ..AppOptions::default() };
+    let options = AppOptions {
+        adopt: arguments.adopt,
+        ..AppOptions::default()
+    };
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
     let stop = async {

@@ -38,7 +38,9 @@ fn create(arguments: CreateArgs, variables: &dyn Variables) -> Result<()> {
     let created = create_keystore(&new, now())?;
     say(format_args!("Key store: {}", created.path.display()))?;
     say(format_args!("Address:   {}", created.address))?;
-    say("Send funds to the address, and keep the file and its password: nothing else holds the key.")?;
+    say(
+        "Send funds to the address, and keep the file and its password: nothing else holds the key.",
+    )?;
     Ok(())
 }
 
@@ -58,7 +60,10 @@ fn password(arguments: &CreateArgs, variables: &dyn Variables) -> Result<Secret>
         }
     }
     let mut line = String::new();
-    io::stdin().lock().read_line(&mut line).context("cannot read the password")?;
+    io::stdin()
+        .lock()
+        .read_line(&mut line)
+        .context("cannot read the password")?;
     Ok(Secret::new(line.trim_end_matches(['\r', '\n'])))
 }
 
@@ -67,9 +72,14 @@ async fn rotate(arguments: &RotateArgs, variables: &dyn Variables) -> Result<()>
     let file = file.unwrap_or_else(|| config::default_file(variables));
     let (settings, _) = config::load(&file, variables).map_err(|report| refuse(&file, &report))?;
     let Some(keys) = &settings.storage.encryption else {
-        bail!("STORAGE_ENCRYPTION_KEY must be set to the key that is to seal the store from now on");
+        bail!(
+            "STORAGE_ENCRYPTION_KEY must be set to the key that is to seal the store from now on"
+        );
     };
-    let directory = arguments.data_dir.as_ref().unwrap_or(&settings.storage.data_dir);
+    let directory = arguments
+        .data_dir
+        .as_ref()
+        .unwrap_or(&settings.storage.data_dir);
     let keys = keyring(keys)?;
     let store = store::open(directory, Arc::new(SystemClock::start())).await?;
     store::check_keys(&store, Some(&keys)).await?;
@@ -82,7 +92,8 @@ async fn rotate(arguments: &RotateArgs, variables: &dyn Variables) -> Result<()>
         rotated.rewritten, rotated.lanes, rotated.current
     ))?;
     if rotated.log_entries_under.is_empty() {
-        return say("No old key is needed any more: remove BATON_OLD_ENCRYPTION_KEYS.").map_err(Into::into);
+        return say("No old key is needed any more: remove BATON_OLD_ENCRYPTION_KEYS.")
+            .map_err(Into::into);
     }
     for (key, entries) in rotated.log_entries_under {
         say(format_args!(

@@ -34,7 +34,10 @@ async fn five_kills_at_random_points_lose_nothing_and_double_nothing() {
     for kill in 1..=5 {
         api.connect(&engine.api().url());
         let at = kill * 50 + random.random_range(0..40);
-        until("the load gets on", async || (load.accepted() >= at).then_some(())).await;
+        until("the load gets on", async || {
+            (load.accepted() >= at).then_some(())
+        })
+        .await;
         engine.kill().await;
         engine = world.launch(&[]).await;
     }
@@ -45,7 +48,10 @@ async fn five_kills_at_random_points_lose_nothing_and_double_nothing() {
     engine.api().all_reach(&ids, "confirmed").await;
     chain.assert_each_once(&targets).await;
     let used = chain.nonce(world.account(0)).await + chain.nonce(world.account(1)).await;
-    assert_eq!(used, 300, "no nonce was used for anything else (seed {seed:#x})");
+    assert_eq!(
+        used, 300,
+        "no nonce was used for anything else (seed {seed:#x})"
+    );
     engine.stop().await;
 }
 
@@ -73,7 +79,10 @@ async fn a_drain_under_load_answers_truthfully() {
             outcomes
         });
     }
-    until("the load gets on", async || (done.load(Ordering::Relaxed) >= 100).then_some(())).await;
+    until("the load gets on", async || {
+        (done.load(Ordering::Relaxed) >= 100).then_some(())
+    })
+    .await;
     engine.stop().await;
     stopped.store(true, Ordering::Relaxed);
     let outcomes: Vec<_> = callers.join_all().await.into_iter().flatten().collect();
@@ -120,7 +129,9 @@ async fn a_second_engine_on_the_same_directory_is_told_who_has_it() {
 
 #[tokio::test]
 async fn five_hundred_open_nonces_are_offered_again_after_a_restart() {
-    let setup = Setup::default().blocks_on_request().network("in_flight_max", json!(1000));
+    let setup = Setup::default()
+        .blocks_on_request()
+        .network("in_flight_max", json!(1000));
     let world = setup.world().await;
     let chain = world.chain();
     let targets = fresh_addresses(500);
@@ -180,7 +191,10 @@ impl Load {
 
     async fn finish(self) -> Vec<String> {
         let all = tokio::time::timeout(LONGEST, self.callers.join_all()).await;
-        all.expect("everything is accepted").into_iter().flatten().collect()
+        all.expect("everything is accepted")
+            .into_iter()
+            .flatten()
+            .collect()
     }
 }
 

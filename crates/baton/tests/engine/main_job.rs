@@ -23,7 +23,14 @@ async fn a_transfer_goes_through_every_status_with_its_fields() {
     assert_eq!(accepted["value"], "0x1");
     assert_eq!(accepted["speed"], "fast");
     assert_eq!(accepted["chain_id"], 31_337);
-    for absent in ["hash", "nonce", "sent_at", "confirmed_at", "block_number", "status_reason"] {
+    for absent in [
+        "hash",
+        "nonce",
+        "sent_at",
+        "confirmed_at",
+        "block_number",
+        "status_reason",
+    ] {
         assert_eq!(accepted[absent], Value::Null, "{absent}");
     }
     let id = accepted["id"].as_str().unwrap();
@@ -36,11 +43,16 @@ async fn a_transfer_goes_through_every_status_with_its_fields() {
 
     chain.mine(1).await;
     let mined = api.reaches(id, "mined").await;
-    let receipt = chain.ask("eth_getTransactionReceipt", json!([mined["hash"]])).await;
+    let receipt = chain
+        .ask("eth_getTransactionReceipt", json!([mined["hash"]]))
+        .await;
     assert_eq!(mined["hash"], submitted["hash"]);
     assert_eq!(mined["block_hash"], receipt["blockHash"]);
     assert_eq!(mined["gas_used"], 21_000);
-    assert_eq!(json!(format!("{:#x}", mined["block_number"].as_u64().unwrap())), receipt["blockNumber"]);
+    assert_eq!(
+        json!(format!("{:#x}", mined["block_number"].as_u64().unwrap())),
+        receipt["blockNumber"]
+    );
     assert!(mined["mined_at"].is_string());
     assert_eq!(mined["confirmed_at"], Value::Null);
     assert_eq!(chain.balance(to).await, U256::ONE);
@@ -66,12 +78,20 @@ async fn two_hundred_concurrent_posts_are_executed_once_each_in_nonce_order() {
     let ids = api.send_all(&bodies).await;
     let confirmed = api.all_reach(&ids, "confirmed").await;
 
-    let nonces: BTreeSet<u64> = confirmed.iter().map(|tx| tx["nonce"].as_u64().unwrap()).collect();
+    let nonces: BTreeSet<u64> = confirmed
+        .iter()
+        .map(|tx| tx["nonce"].as_u64().unwrap())
+        .collect();
     assert_eq!(nonces, (0..200).collect());
     // What was accepted first has the lower nonce, as far as the times of acceptance tell.
     let mut in_order: Vec<(&str, u64)> = confirmed
         .iter()
-        .map(|tx| (tx["created_at"].as_str().unwrap(), tx["nonce"].as_u64().unwrap()))
+        .map(|tx| {
+            (
+                tx["created_at"].as_str().unwrap(),
+                tx["nonce"].as_u64().unwrap(),
+            )
+        })
         .collect();
     in_order.sort_unstable();
     let first = &in_order[..20];
@@ -100,7 +120,10 @@ async fn a_relayer_with_three_accounts_spreads_its_work() {
     for index in 0..3 {
         let account = world.account(index);
         let count = used[&account];
-        assert!((50..=84).contains(&count), "{account} sent {count} of 200: {used:?}");
+        assert!(
+            (50..=84).contains(&count),
+            "{account} sent {count} of 200: {used:?}"
+        );
         assert_eq!(chain.nonce(account).await, count);
     }
     chain.assert_each_once(&targets).await;
@@ -123,14 +146,21 @@ async fn prices_are_bid_as_they_were_asked_for() {
     let ids = api.send_all(&[legacy, dynamic, transfer(to)]).await;
     let confirmed = api.all_reach(&ids, "confirmed").await;
 
-    let [legacy, dynamic, by_speed] = &confirmed[..] else { panic!("{confirmed:?}") };
+    let [legacy, dynamic, by_speed] = &confirmed[..] else {
+        panic!("{confirmed:?}")
+    };
     assert_eq!(legacy["gas_price"], json!(gwei(20)));
-    assert_eq!((&legacy["max_fee_per_gas"], &legacy["speed"]), (&Value::Null, &Value::Null));
+    assert_eq!(
+        (&legacy["max_fee_per_gas"], &legacy["speed"]),
+        (&Value::Null, &Value::Null)
+    );
     assert_eq!(dynamic["max_fee_per_gas"], json!(gwei(30)));
     assert_eq!(dynamic["max_priority_fee_per_gas"], json!(gwei(2)));
     assert!(by_speed["max_fee_per_gas"].is_string());
     for (transaction, kind) in [(legacy, "0x0"), (dynamic, "0x2"), (by_speed, "0x2")] {
-        let found = chain.ask("eth_getTransactionByHash", json!([transaction["hash"]])).await;
+        let found = chain
+            .ask("eth_getTransactionByHash", json!([transaction["hash"]]))
+            .await;
         assert_eq!(found["type"], kind);
     }
     assert_eq!(chain.balance(to).await, U256::from(3));
@@ -149,7 +179,10 @@ async fn a_relayer_without_dynamic_fees_sends_legacy_transactions() {
 
     assert!(confirmed["gas_price"].is_string());
     assert_eq!(confirmed["max_fee_per_gas"], Value::Null);
-    let found = world.chain().ask("eth_getTransactionByHash", json!([confirmed["hash"]])).await;
+    let found = world
+        .chain()
+        .ask("eth_getTransactionByHash", json!([confirmed["hash"]]))
+        .await;
     assert_eq!(found["type"], "0x0");
     engine.stop().await;
 }
@@ -165,11 +198,19 @@ async fn a_contract_is_created_and_its_address_told() {
     let id = api.send(&body).await;
     let confirmed = api.reaches(&id, "confirmed").await;
 
-    let receipt = world.chain().ask("eth_getTransactionReceipt", json!([confirmed["hash"]])).await;
+    let receipt = world
+        .chain()
+        .ask("eth_getTransactionReceipt", json!([confirmed["hash"]]))
+        .await;
     assert_eq!(confirmed["to"], Value::Null);
     assert_eq!(confirmed["contract_address"], receipt["contractAddress"]);
     let chain = world.chain();
-    let code = chain.ask("eth_getCode", json!([confirmed["contract_address"], "latest"])).await;
+    let code = chain
+        .ask(
+            "eth_getCode",
+            json!([confirmed["contract_address"], "latest"]),
+        )
+        .await;
     assert_eq!(code, "0x00");
     engine.stop().await;
 }
@@ -180,14 +221,24 @@ async fn a_call_that_would_revert_fails_before_it_takes_a_nonce() {
     let engine = world.engine().await;
     let (api, chain) = (engine.api(), world.chain());
     let contract = fresh_address(7);
-    world.anvil.set_code(contract, &REVERTS.parse().unwrap()).await.unwrap();
+    world
+        .anvil
+        .set_code(contract, &REVERTS.parse().unwrap())
+        .await
+        .unwrap();
 
     let id = api.send(&transfer(contract)).await;
     let failed = api.reaches(&id, "failed").await;
 
     let reason = failed["status_reason"].as_str().unwrap();
-    assert!(reason.starts_with("execution reverted in gas estimation: "), "{reason}");
-    assert_eq!((&failed["nonce"], &failed["hash"]), (&Value::Null, &Value::Null));
+    assert!(
+        reason.starts_with("execution reverted in gas estimation: "),
+        "{reason}"
+    );
+    assert_eq!(
+        (&failed["nonce"], &failed["hash"]),
+        (&Value::Null, &Value::Null)
+    );
     // The account is not used up by it: the next one takes the first nonce.
     let id = api.send(&transfer(fresh_address(0))).await;
     assert_eq!(api.reaches(&id, "confirmed").await["nonce"], 0);
@@ -201,7 +252,11 @@ async fn a_call_that_reverts_on_chain_fails_when_it_is_final() {
     let engine = world.engine().await;
     let api = engine.api();
     let contract = fresh_address(7);
-    world.anvil.set_code(contract, &REVERTS.parse().unwrap()).await.unwrap();
+    world
+        .anvil
+        .set_code(contract, &REVERTS.parse().unwrap())
+        .await
+        .unwrap();
 
     // With a gas limit nobody asks for an estimate.
     let mut body = plain_transfer(contract);
@@ -225,9 +280,16 @@ async fn a_price_below_the_base_fee_is_held_until_the_base_fee_falls() {
     world.anvil.set_next_base_fee(50_000_000_000).await.unwrap();
     chain.mine(1).await;
 
-    let id = api.send(&json!({ "to": to, "value": "1", "gas_price": 10_000_000_000_u64 })).await;
-    let held = api.reason(&id, "held: gas price 10000000000 wei is below the base fee").await;
-    assert_eq!((&held["status"], &held["nonce"]), (&json!("pending"), &Value::Null));
+    let id = api
+        .send(&json!({ "to": to, "value": "1", "gas_price": 10_000_000_000_u64 }))
+        .await;
+    let held = api
+        .reason(&id, "held: gas price 10000000000 wei is below the base fee")
+        .await;
+    assert_eq!(
+        (&held["status"], &held["nonce"]),
+        (&json!("pending"), &Value::Null)
+    );
     // It does not keep others waiting.
     let other = api.send(&transfer(fresh_address(1))).await;
     api.reaches(&other, "submitted").await;

@@ -13,7 +13,10 @@ use crate::support::{
 
 #[tokio::test]
 async fn a_node_that_hangs_under_load_costs_time_only() {
-    let world = Setup::default().variable("RPC_TIMEOUT_MS", "500").world().await;
+    let world = Setup::default()
+        .variable("RPC_TIMEOUT_MS", "500")
+        .world()
+        .await;
     let engine = world.engine().await;
     let (api, chain) = (engine.api(), world.chain());
     let targets = fresh_addresses(120);
@@ -62,14 +65,19 @@ async fn a_transaction_that_the_node_forgot_is_offered_again() {
 
     chain.mine(3).await;
     let confirmed = api.all_reach(&ids, "confirmed").await;
-    assert_eq!(confirmed[0]["hash"], lowest["hash"], "the same bytes, not a higher bid");
+    assert_eq!(
+        confirmed[0]["hash"], lowest["hash"],
+        "the same bytes, not a higher bid"
+    );
     chain.assert_each_once(&targets).await;
     engine.stop().await;
 }
 
 #[tokio::test]
 async fn what_a_reorganisation_takes_back_is_mined_again() {
-    let setup = Setup::default().blocks_on_request().network("required_confirmations", json!(5));
+    let setup = Setup::default()
+        .blocks_on_request()
+        .network("required_confirmations", json!(5));
     let world = setup.world().await;
     let engine = world.engine().await;
     let (api, chain) = (engine.api(), world.chain());
@@ -104,7 +112,9 @@ async fn what_a_reorganisation_takes_back_is_mined_again() {
     for (before, after) in mined.iter().zip(&confirmed) {
         assert_eq!(before["nonce"], after["nonce"]);
         assert_ne!(before["block_hash"], after["block_hash"]);
-        let receipt = chain.ask("eth_getTransactionReceipt", json!([after["hash"]])).await;
+        let receipt = chain
+            .ask("eth_getTransactionReceipt", json!([after["hash"]]))
+            .await;
         assert_eq!(after["block_hash"], receipt["blockHash"]);
     }
     chain.assert_each_once(&targets).await;
@@ -122,7 +132,11 @@ async fn without_its_node_an_engine_accepts_and_goes_on_when_it_comes() {
     let to = fresh_address(0);
 
     let ready = api.get("/ready").await;
-    assert_eq!((ready.status, &ready.body["ready"]), (503, &json!(false)), "{ready:?}");
+    assert_eq!(
+        (ready.status, &ready.body["ready"]),
+        (503, &json!(false)),
+        "{ready:?}"
+    );
     assert_eq!(api.get("/health").await.status, 200);
     let id = api.send(&transfer(to)).await;
     assert_eq!(api.transaction(&id).await["status"], "pending");
@@ -137,7 +151,10 @@ async fn without_its_node_an_engine_accepts_and_goes_on_when_it_comes() {
     let late = Anvil::start(&options).await.unwrap();
     engine.ready().await;
     api.reaches(&id, "confirmed").await;
-    let balance = late.call("eth_getBalance", json!([to, "latest"])).await.unwrap();
+    let balance = late
+        .call("eth_getBalance", json!([to, "latest"]))
+        .await
+        .unwrap();
     assert_eq!(balance, "0x1");
     engine.stop().await;
 }

@@ -19,11 +19,16 @@ async fn one_idempotency_key_is_one_transaction() {
     let answers = join_all((0..32).map(|_| api.try_post(&body, Some("once")))).await;
     let answers: Vec<_> = answers.into_iter().map(Result::unwrap).collect();
     let is_replay = |answer: &&crate::support::Answer| {
-        answer.headers.get("idempotent-replayed").is_some_and(|value| value == "true")
+        answer
+            .headers
+            .get("idempotent-replayed")
+            .is_some_and(|value| value == "true")
     };
     assert_eq!(answers.iter().filter(is_replay).count(), 31);
-    let ids: BTreeSet<String> =
-        answers.into_iter().map(|answer| answer.data()["id"].as_str().unwrap().to_owned()).collect();
+    let ids: BTreeSet<String> = answers
+        .into_iter()
+        .map(|answer| answer.data()["id"].as_str().unwrap().to_owned())
+        .collect();
     assert_eq!(ids.len(), 1);
     let id = ids.first().unwrap();
 
@@ -45,7 +50,11 @@ async fn one_idempotency_key_is_one_transaction() {
 
 #[tokio::test]
 async fn transactions_are_listed_by_status_and_found_by_nonce() {
-    let world = Setup::default().blocks_on_request().network("in_flight_max", json!(3)).world().await;
+    let world = Setup::default()
+        .blocks_on_request()
+        .network("in_flight_max", json!(3))
+        .world()
+        .await;
     let engine = world.engine().await;
     let (api, chain) = (engine.api(), world.chain());
     let bodies: Vec<Value> = fresh_addresses(5).into_iter().map(plain_transfer).collect();
@@ -55,13 +64,24 @@ async fn transactions_are_listed_by_status_and_found_by_nonce() {
     }
     api.all_reach(&ids[..3], "submitted").await;
 
-    assert_eq!(listed(&api, "status=submitted").await, (as_set(&ids[..3]), 3));
+    assert_eq!(
+        listed(&api, "status=submitted").await,
+        (as_set(&ids[..3]), 3)
+    );
     assert_eq!(listed(&api, "status=pending").await, (as_set(&ids[3..]), 2));
     assert_eq!(listed(&api, "status=confirmed").await, (BTreeSet::new(), 0));
     assert_eq!(listed(&api, "per_page=2&page=3").await.1, 5);
-    let found = api.get("/relayers/main/transactions/by-nonce/1").await.data();
+    let found = api
+        .get("/relayers/main/transactions/by-nonce/1")
+        .await
+        .data();
     assert_eq!(found["id"], json!(ids[1]));
-    assert!(api.get("/relayers/main/transactions/by-nonce/3").await.error(404).contains('3'));
+    assert!(
+        api.get("/relayers/main/transactions/by-nonce/3")
+            .await
+            .error(404)
+            .contains('3')
+    );
 
     chain.mine(1).await;
     api.all_reach(&ids[3..], "submitted").await;
@@ -75,17 +95,29 @@ async fn transactions_are_listed_by_status_and_found_by_nonce() {
         paged.extend(listed(&api, &format!("per_page=2&page={page}")).await.0);
     }
     assert_eq!(paged, as_set(&ids));
-    let found = api.get("/relayers/main/transactions/by-nonce/4").await.data();
-    assert_eq!((&found["id"], &found["status"]), (&json!(ids[4]), &json!("confirmed")));
+    let found = api
+        .get("/relayers/main/transactions/by-nonce/4")
+        .await
+        .data();
+    assert_eq!(
+        (&found["id"], &found["status"]),
+        (&json!(ids[4]), &json!("confirmed"))
+    );
     engine.stop().await;
 }
 
 /// The ids on a page, and how many transactions there are in all.
 async fn listed(api: &Api, query: &str) -> (BTreeSet<String>, u64) {
-    let answer = api.get(&format!("/relayers/main/transactions?{query}")).await;
+    let answer = api
+        .get(&format!("/relayers/main/transactions?{query}"))
+        .await;
     let total = answer.body["pagination"]["total_items"].as_u64().unwrap();
     let data = answer.data();
-    let ids = data.as_array().unwrap().iter().map(|tx| tx["id"].as_str().unwrap().to_owned());
+    let ids = data
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|tx| tx["id"].as_str().unwrap().to_owned());
     (ids.collect(), total)
 }
 

@@ -66,7 +66,10 @@ async fn a_key_that_does_not_fit_the_store_is_refused_at_the_start() {
     world.variables.remove(KEY);
     let error = world.refusal().await;
     assert!(error.starts_with(expected), "{error}");
-    assert!(error.contains("but STORAGE_ENCRYPTION_KEY is not set"), "{error}");
+    assert!(
+        error.contains("but STORAGE_ENCRYPTION_KEY is not set"),
+        "{error}"
+    );
 }
 
 #[tokio::test]
@@ -85,7 +88,9 @@ async fn an_open_store_with_a_key_set_is_refused_at_the_start() {
 
 async fn files_after_a_run(key: Option<&str>) -> Vec<u8> {
     let setup = Setup::default();
-    let setup = key.into_iter().fold(setup, |setup, key| setup.variable(KEY, key));
+    let setup = key
+        .into_iter()
+        .fold(setup, |setup, key| setup.variable(KEY, key));
     let world = setup.world().await;
     let engine = world.engine().await;
     send_marked(&engine).await;

@@ -75,7 +75,10 @@ async fn a_store_that_was_rolled_back_matches_what_it_finds_and_doubles_nothing(
         ids.push(engine.api().send(&transfer(*to)).await);
     }
     // The first that cannot go says why, and those behind it wait.
-    engine.api().reason(&ids[0], "held: no account's balance covers it").await;
+    engine
+        .api()
+        .reason(&ids[0], "held: no account's balance covers it")
+        .await;
     engine.stop().await;
     let copy = world.path("copy");
     copy_directory(&world.data_dir(), &copy);
@@ -126,7 +129,10 @@ async fn a_store_that_forgot_requests_stops_and_doubles_nothing() {
     until("the alarm is on", async || {
         let status = api.status().await;
         let alarms = status["alarms"].as_array().unwrap();
-        alarms.iter().any(|alarm| alarm.as_str().unwrap().starts_with("foreign_nonce")).then_some(())
+        alarms
+            .iter()
+            .any(|alarm| alarm.as_str().unwrap().starts_with("foreign_nonce"))
+            .then_some(())
     })
     .await;
     let held = api.send(&transfer(targets[3])).await;

@@ -37,7 +37,7 @@ impl Schedule {
 
     /// So many requests at a rate, all of them measured.
     pub(super) fn of_count(count: u32, rate: u32) -> Result<Self> {
-        let nanos = u64::from(count) * 1_000_000_000 / u64::from(rate);
+        let nanos = (u64::from(count) * 1_000_000_000).div_ceil(u64::from(rate));
         Self::new(rate, Duration::ZERO, Duration::from_nanos(nanos))
     }
 
@@ -103,12 +103,9 @@ impl Pacer {
 
     /// Waits for the next request that is due. `None` after the last.
     pub(super) async fn next(&self) -> Option<(usize, Instant)> {
-        let index = self.next.fetch_add(1, Ordering::Relaxed);
-        if index >= self.schedule.count() {
-            return None;
-        }
         self.due.acquire().await.ok()?.forget();
-        Some((index, self.start + self.schedule.due(index)))
+        let index = self.next.fetch_add(1, Ordering::Relaxed);
+        (index < self.schedule.count()).then(|| (index, self.start + self.schedule.due(index)))
     }
 }
 
@@ -136,7 +133,12 @@ fn tick(schedule: Schedule, start: Instant, due: &Semaphore, stop: &AtomicBool) 
             std::thread::sleep(wait.min(LOOK));
         }
     }
+    // Whoever still waits learns that there is nothing more.
+    due.add_permits(TAKERS_MAX);
 }
+
+/// More than tasks that take requests: a connection has one.
+const TAKERS_MAX: usize = 10_000;
 
 /// How often the ticking thread looks whether it is still wanted.
 const LOOK: Duration = Duration::from_millis(50);
@@ -156,7 +158,7 @@ mod tests {
         assert!(schedule.is_measured(6));
         assert_eq!(schedule.window(), (seconds(2), seconds(6)));
         assert_eq!(Schedule::of_count(1000, 250).unwrap().count(), 1000);
-        assert_eq!(Schedule::of_count(1000, 300).unwrap().count(), 999);
+        assert_eq!(Schedule::of_count(1000, 300).unwrap().count(), 1000);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 use std::process::Stdio;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use baton_model::Address;
@@ -12,6 +12,7 @@ use baton_vault::keys::{NewKeystore, create_keystore, encryption_key, uuid_v4};
 use serde_json::json;
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
+use tokio::time::Instant;
 
 use crate::app::now;
 
@@ -95,7 +96,10 @@ impl Engine {
     /// Starts the engine and waits until it is ready.
     pub(super) async fn start(workspace: &Workspace) -> Result<Self> {
         let log = workspace.path().join("engine.log");
-        let file = fs::OpenOptions::new().create(true).append(true).open(&log)?;
+        let file = fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&log)?;
         let mut process = Command::new(std::env::current_exe()?)
             .arg("engine")
             .arg("--config")
@@ -142,7 +146,9 @@ impl Engine {
 
     /// SIGTERM, and waits for the end of the drain.
     pub(super) async fn stop(mut self) -> Result<()> {
-        let Some(id) = self.process.id() else { return Ok(()) };
+        let Some(id) = self.process.id() else {
+            return Ok(());
+        };
         let id = rustix::process::Pid::from_raw(i32::try_from(id)?).context("no process id")?;
         rustix::process::kill_process(id, rustix::process::Signal::TERM)?;
         let ended = self.process.wait().await?;

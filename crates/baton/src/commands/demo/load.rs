@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Result, bail};
 use baton_model::{Address, B256};
 use baton_vault::keys::uuid_v4;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use super::engine::Workspace;
 
@@ -48,7 +49,9 @@ impl Load {
         let run = uuid_v4()?.to_string();
         let targets = (0..count).map(|index| fresh_address(&run, index)).collect();
         Ok(Self {
-            http: reqwest::Client::builder().timeout(Duration::from_secs(10)).build()?,
+            http: reqwest::Client::builder()
+                .timeout(Duration::from_secs(10))
+                .build()?,
             url: format!("{}/api/v1/relayers/demo/transactions", workspace.url()),
             api_key: workspace.api_key().to_owned(),
             run,
@@ -72,7 +75,10 @@ impl Load {
 
     /// What was answered, by the index of the transfer.
     pub(super) fn answers(&self) -> BTreeMap<usize, Answer> {
-        self.answers.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.answers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// Sends all transfers.
@@ -86,16 +92,23 @@ impl Load {
             pace.tick().await;
             Some((index, (index + 1, pace)))
         });
-        indices.map(Ok).try_for_each_concurrent(CONCURRENT, |index| load.send(index)).await
+        indices
+            .map(Ok)
+            .try_for_each_concurrent(CONCURRENT, |index| load.send(index))
+            .await
     }
 
     async fn send(&self, index: usize) -> Result<()> {
-        let body = json!({ "to": self.targets[index], "value": "1", "data": "0x", "speed": "fast" });
+        let body =
+            json!({ "to": self.targets[index], "value": "1", "data": "0x", "speed": "fast" });
         let deadline = Instant::now() + RETRY_MAX;
         loop {
             match self.post(index, &body).await {
                 Ok(id) => {
-                    let answer = Answer { id, at: Instant::now() };
+                    let answer = Answer {
+                        id,
+                        at: Instant::now(),
+                    };
                     let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
                     answers.insert(index, answer);
                     self.accepted.fetch_add(1, Ordering::Relaxed);
@@ -129,7 +142,8 @@ impl Load {
         let id = serde_json::from_str::<Value>(&text)
             .ok()
             .and_then(|answer| answer["data"]["id"].as_str().map(str::to_owned));
-        id.filter(|_| status.is_success()).ok_or(Refusal::Final(format!("{status}: {text}")))
+        id.filter(|_| status.is_success())
+            .ok_or(Refusal::Final(format!("{status}: {text}")))
     }
 }
 

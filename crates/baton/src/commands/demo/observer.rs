@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use axum::Router;
@@ -15,6 +15,7 @@ use axum::routing::post;
 use baton_model::Address;
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 /// How often the chain is looked at.
 const POLL: Duration = Duration::from_millis(20);
@@ -50,8 +51,14 @@ impl Observer {
     pub(super) async fn start(node: String) -> Result<Self> {
         let seen = Arc::new(Mutex::new(Seen::default()));
         let http = reqwest::Client::new();
-        let proxy = Proxy { node, http, seen: Arc::clone(&seen) };
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.context("no free port")?;
+        let proxy = Proxy {
+            node,
+            http,
+            seen: Arc::clone(&seen),
+        };
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
+            .await
+            .context("no free port")?;
         let url = format!("http://{}", listener.local_addr()?);
         let router = Router::new()
             .route("/", post(forward))
@@ -63,7 +70,11 @@ impl Observer {
             }
         });
         let watching = tokio::spawn(async move { proxy.watch_blocks().await });
-        Ok(Self { url, seen, tasks: vec![serving, watching] })
+        Ok(Self {
+            url,
+            seen,
+            tasks: vec![serving, watching],
+        })
     }
 
     pub(super) fn url(&self) -> &str {
@@ -72,7 +83,10 @@ impl Observer {
 
     /// Which addresses to look out for.
     pub(super) fn expect(&self, targets: &[Address]) {
-        let numbered = targets.iter().enumerate().map(|(index, target)| (*target, index));
+        let numbered = targets
+            .iter()
+            .enumerate()
+            .map(|(index, target)| (*target, index));
         lock(&self.seen).targets = numbered.collect();
     }
 
@@ -112,7 +126,10 @@ fn lock(seen: &Mutex<Seen>) -> MutexGuard<'_, Seen> {
 
 async fn forward(State(proxy): State<Proxy>, body: Bytes) -> Response {
     proxy.note(&body);
-    let sent = proxy.http.post(&proxy.node).header(header::CONTENT_TYPE, "application/json");
+    let sent = proxy
+        .http
+        .post(&proxy.node)
+        .header(header::CONTENT_TYPE, "application/json");
     let answer = async {
         let answer = sent.body(body).send().await?;
         let status = answer.status();
@@ -134,15 +151,26 @@ impl Proxy {
             Ok(call) => vec![call],
             Err(_) => return,
         };
-        for call in calls.iter().filter(|call| call["method"] == "eth_sendRawTransaction") {
-            let raw = call["params"][0].as_str().and_then(|raw| raw.parse::<baton_model::Bytes>().ok());
+        for call in calls
+            .iter()
+            .filter(|call| call["method"] == "eth_sendRawTransaction")
+        {
+            let raw = call["params"][0]
+                .as_str()
+                .and_then(|raw| raw.parse::<baton_model::Bytes>().ok());
             let Some(raw) = raw else { continue };
-            let Ok(decoded) = baton_chain::tx::decode_signed(&raw) else { continue };
+            let Ok(decoded) = baton_chain::tx::decode_signed(&raw) else {
+                continue;
+            };
             let mut seen = lock(&self.seen);
             if seen.restart.is_some() {
                 seen.after_restart.get_or_insert(now);
             }
-            let index = decoded.tx.call.to.and_then(|to| seen.targets.get(&to).copied());
+            let index = decoded
+                .tx
+                .call
+                .to
+                .and_then(|to| seen.targets.get(&to).copied());
             if let Some(index) = index {
                 seen.broadcast.entry(index).or_insert(now);
             }
@@ -153,15 +181,20 @@ impl Proxy {
         let mut next = 0;
         loop {
             tokio::time::sleep(POLL).await;
-            let block = self.ask("eth_getBlockByNumber", json!([format!("0x{next:x}"), true])).await;
+            let block = self
+                .ask("eth_getBlockByNumber", json!([format!("0x{next:x}"), true]))
+                .await;
             let now = Instant::now();
-            let Some(transactions) = block.as_ref().and_then(|b| b["transactions"].as_array()) else {
+            let Some(transactions) = block.as_ref().and_then(|b| b["transactions"].as_array())
+            else {
                 continue;
             };
             next += 1;
             let mut seen = lock(&self.seen);
             for transaction in transactions {
-                let to = transaction["to"].as_str().and_then(|to| to.parse::<Address>().ok());
+                let to = transaction["to"]
+                    .as_str()
+                    .and_then(|to| to.parse::<Address>().ok());
                 let index = to.and_then(|to| seen.targets.get(&to).copied());
                 if let Some(index) = index {
                     seen.mined.entry(index).or_insert(now);

@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use baton_model::U256;
+use tokio::time::Instant;
 
 use super::load::Load;
 use super::observer::Observer;
@@ -42,9 +43,15 @@ impl Report {
         Self {
             accepted: answers.len(),
             ids: ids.len(),
-            once: balances.iter().filter(|balance| **balance == U256::ONE).count(),
+            once: balances
+                .iter()
+                .filter(|balance| **balance == U256::ONE)
+                .count(),
             lost: balances.iter().filter(|balance| balance.is_zero()).count(),
-            twice: balances.iter().filter(|balance| **balance > U256::ONE).count(),
+            twice: balances
+                .iter()
+                .filter(|balance| **balance > U256::ONE)
+                .count(),
             to_broadcast: since_accepted(&observer.broadcast()),
             to_mined: since_accepted(&observer.mined()),
             restart_to_broadcast: observer.restart_to_broadcast(),
@@ -75,7 +82,12 @@ impl fmt::Display for Report {
         ] {
             for (share, percent) in [("p50", 50), ("p99", 99)] {
                 let time = percentile(times, percent);
-                writeln!(f, "  {:<32} {:>10}", format!("{name}, {share}"), shown(time))?;
+                writeln!(
+                    f,
+                    "  {:<32} {:>10}",
+                    format!("{name}, {share}"),
+                    shown(time)
+                )?;
             }
         }
         let name = "restart to first broadcast";
@@ -83,10 +95,16 @@ impl fmt::Display for Report {
         writeln!(f)?;
         if self.is_perfect() {
             let count = self.accepted;
-            write!(f, "All {count} transfers were executed exactly once, through a SIGKILL.")
+            write!(
+                f,
+                "All {count} transfers were executed exactly once, through a SIGKILL."
+            )
         } else {
             let since = self.restarted.elapsed();
-            write!(f, "FAILED: not every transfer was executed exactly once ({since:?} after the restart).")
+            write!(
+                f,
+                "FAILED: not every transfer was executed exactly once ({since:?} after the restart)."
+            )
         }
     }
 }
@@ -97,5 +115,8 @@ fn percentile(sorted: &[Duration], percent: usize) -> Option<Duration> {
 }
 
 fn shown(time: Option<Duration>) -> String {
-    time.map_or_else(|| "-".to_owned(), |time| format!("{:.1} ms", time.as_secs_f64() * 1000.0))
+    time.map_or_else(
+        || "-".to_owned(),
+        |time| format!("{:.1} ms", time.as_secs_f64() * 1000.0),
+    )
 }

@@ -33,14 +33,22 @@ impl Answer {
     /// The data of an answer that has to be a success.
     #[track_caller]
     pub(crate) fn data(self) -> Value {
-        assert_eq!((self.status, &self.body["success"]), (200, &Value::Bool(true)), "{self:?}");
+        assert_eq!(
+            (self.status, &self.body["success"]),
+            (200, &Value::Bool(true)),
+            "{self:?}"
+        );
         self.body["data"].clone()
     }
 
     /// The text of an answer that has to be this error.
     #[track_caller]
     pub(crate) fn error(self, status: u16) -> String {
-        assert_eq!((self.status, &self.body["success"]), (status, &Value::Bool(false)), "{self:?}");
+        assert_eq!(
+            (self.status, &self.body["success"]),
+            (status, &Value::Bool(false)),
+            "{self:?}"
+        );
         self.body["error"].as_str().unwrap().to_owned()
     }
 }
@@ -49,8 +57,16 @@ impl Api {
     pub(super) fn new(key: &'static str) -> Self {
         // Anvil's client installs the TLS provider that every client asks for.
         let _anvil = Anvil::DEV_KEYS;
-        let http = reqwest::Client::builder().timeout(ANSWER_MAX).no_proxy().build().unwrap();
-        Self { http, url: Arc::default(), key }
+        let http = reqwest::Client::builder()
+            .timeout(ANSWER_MAX)
+            .no_proxy()
+            .build()
+            .unwrap();
+        Self {
+            http,
+            url: Arc::default(),
+            key,
+        }
     }
 
     /// From now on the engine is there.
@@ -83,7 +99,11 @@ impl Api {
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let text = response.text().await?;
         let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
-        Ok(Answer { status, headers, body })
+        Ok(Answer {
+            status,
+            headers,
+            body,
+        })
     }
 
     pub(crate) async fn get(&self, path: &str) -> Answer {
@@ -104,7 +124,8 @@ impl Api {
         body: &Value,
         key: Option<&str>,
     ) -> Result<Answer, reqwest::Error> {
-        self.call(Method::POST, "/relayers/main/transactions", Some(body), key).await
+        self.call(Method::POST, "/relayers/main/transactions", Some(body), key)
+            .await
     }
 
     /// Posts a transaction, which has to be accepted; its id.
@@ -127,7 +148,9 @@ impl Api {
     }
 
     pub(crate) async fn replace(&self, id: &str, body: &Value) -> Answer {
-        self.call(Method::PUT, &transaction(id), Some(body), None).await.unwrap()
+        self.call(Method::PUT, &transaction(id), Some(body), None)
+            .await
+            .unwrap()
     }
 
     /// Waits until a transaction has a status. A final status that is not the one waited for is a failure.
@@ -156,7 +179,9 @@ impl Api {
     pub(crate) async fn reason(&self, id: &str, text: &str) -> Value {
         until(&format!("the reason of {id} says {text:?}"), async || {
             let found = self.transaction(id).await;
-            let says = found["status_reason"].as_str().is_some_and(|reason| reason.contains(text));
+            let says = found["status_reason"]
+                .as_str()
+                .is_some_and(|reason| reason.contains(text));
             says.then_some(found)
         })
         .await

@@ -37,7 +37,9 @@ impl Chain<'_> {
 
     /// Transactions of an account that are mined.
     pub(crate) async fn nonce(&self, account: Address) -> u64 {
-        let found = self.ask("eth_getTransactionCount", json!([account, "latest"])).await;
+        let found = self
+            .ask("eth_getTransactionCount", json!([account, "latest"]))
+            .await;
         let found: U256 = serde_json::from_value(found).unwrap();
         found.to()
     }
@@ -45,7 +47,11 @@ impl Chain<'_> {
     /// Transactions in the node's pool: ready ones, and ones that wait for a nonce.
     pub(crate) async fn pool(&self) -> (u64, u64) {
         let found = self.ask("txpool_status", json!([])).await;
-        let count = |name: &str| serde_json::from_value::<U256>(found[name].clone()).unwrap().to();
+        let count = |name: &str| {
+            serde_json::from_value::<U256>(found[name].clone())
+                .unwrap()
+                .to()
+        };
         (count("pending"), count("queued"))
     }
 
@@ -55,7 +61,8 @@ impl Chain<'_> {
         let name = account.to_string();
         let own = content["pending"].as_object().unwrap().iter();
         let own = own.filter(|(address, _)| address.eq_ignore_ascii_case(&name));
-        own.flat_map(|(_, by_nonce)| by_nonce.as_object().unwrap().values().cloned()).collect()
+        own.flat_map(|(_, by_nonce)| by_nonce.as_object().unwrap().values().cloned())
+            .collect()
     }
 
     /// Waits until so many transactions are ready in the node's pool.
@@ -68,7 +75,11 @@ impl Chain<'_> {
     pub(crate) async fn assert_each_once(&self, targets: &[Address]) {
         assert_eq!(self.pool().await, (0, 0), "the pool is empty");
         let balances = self.balances(targets).await;
-        let wrong: Vec<_> = targets.iter().zip(balances).filter(|(_, b)| *b != U256::ONE).collect();
+        let wrong: Vec<_> = targets
+            .iter()
+            .zip(balances)
+            .filter(|(_, b)| *b != U256::ONE)
+            .collect();
         assert!(wrong.is_empty(), "not executed exactly once: {wrong:?}");
     }
 
@@ -79,6 +90,10 @@ impl Chain<'_> {
 
     /// A transfer of 1 wei signed by the node itself, as if somebody else had the account's key.
     pub(crate) async fn foreign_transfer(&self, from: Address, to: Address) -> Value {
-        self.ask("eth_sendTransaction", json!([{ "from": from, "to": to, "value": "0x1" }])).await
+        self.ask(
+            "eth_sendTransaction",
+            json!([{ "from": from, "to": to, "value": "0x1" }]),
+        )
+        .await
     }
 }

@@ -28,10 +28,7 @@ pub(crate) async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T
         if let Some(found) = look().await {
             return found;
         }
-        assert!(
-            Instant::now() < deadline,
-            "not within {LONGEST:?}: {what}"
-        );
+        assert!(Instant::now() < deadline, "not within {LONGEST:?}: {what}");
         tokio::time::sleep(POLL).await;
     }
 }

@@ -1,7 +1,7 @@
 //! The program as a process.
 
-use std::fs::{self, File, OpenOptions};
-use std::path::PathBuf;
+use std::fs::{self, OpenOptions};
+use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Output, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -11,7 +11,9 @@ use tokio::process::{Child, Command};
 use super::{Api, World, until};
 
 /// Bytes of the log that a failed test shows, from its end.
-const LOG_SHOWN: usize = 20000;
+const LOG_SHOWN: usize = 20_000;
+const PAGE: usize = 4096;
+const EMPTY: [u8; PAGE] = [0; PAGE];
 
 /// The program with these arguments, in a world's environment and in no other.
 fn baton(world: &World, arguments: &[&str]) -> Command {
@@ -25,20 +27,22 @@ fn baton(world: &World, arguments: &[&str]) -> Command {
     command
 }
 
-/// A running engine. It is killed when this is dropped. A log with an error in it fails the test, unless
-/// [`Engine::allow_errors`] was called.
+/// A running engine. It is killed when this is dropped. A log with an error in it fails the test.
 pub(crate) struct Engine {
     process: Child,
     api: Api,
     log: PathBuf,
-    allow_errors: bool,
 }
 
 impl Engine {
     pub(super) async fn start(world: &World, arguments: &[&str]) -> Self {
         let number = fs::read_dir(world.path("")).unwrap().count();
         let log = world.path(&format!("engine-{number}.log"));
-        let file = OpenOptions::new().create_new(true).append(true).open(&log).unwrap();
+        let file = OpenOptions::new()
+            .create_new(true)
+            .append(true)
+            .open(&log)
+            .unwrap();
         let config = world.config_file();
         let all = [&["engine", "--config", config.to_str().unwrap()], arguments].concat();
         let process = baton(world, &all)
@@ -46,7 +50,11 @@ impl Engine {
             .stderr(file)
             .spawn()
             .unwrap();
-        let mut engine = Self { process, api: world.api(), log, allow_errors: false };
+        let mut engine = Self {
+            process,
+            api: world.api(),
+            log,
+        };
         let address = until("the engine listens", async || {
             if let Some(status) = engine.process.try_wait().unwrap() {
                 panic!("the engine ended: {status}");
@@ -68,18 +76,18 @@ impl Engine {
 
     /// Waits until it says that it is ready.
     pub(crate) async fn ready(&self) {
-        until("the engine is ready", async || self.api.is_ready().await.then_some(())).await;
+        until("the engine is ready", async || {
+            self.api.is_ready().await.then_some(())
+        })
+        .await;
     }
 
     /// What it has logged, line by line.
     pub(crate) fn lines(&self) -> Vec<Value> {
         let text = fs::read_to_string(&self.log).unwrap();
-        text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
-    }
-
-    /// Errors in the log are what the test is about.
-    pub(crate) fn allow_errors(&mut self) {
-        self.allow_errors = true;
+        text.lines()
+            .filter_map(|line| serde_json::from_str(line).ok())
+            .collect()
     }
 
     /// SIGKILL.
@@ -115,11 +123,13 @@ impl Drop for Engine {
             eprintln!("--- {} ends:\n{}", self.log.display(), &text[from..]);
             return;
         }
-        let errors: Vec<&str> =
-            text.lines().filter(|line| line.contains(r#""level":"ERROR""#)).collect();
+        let errors: Vec<&str> = text
+            .lines()
+            .filter(|line| line.contains(r#""level":"ERROR""#))
+            .collect();
         let panics = text.contains("panicked at");
         assert!(!panics, "a panic in the log:\n{text}");
-        assert!(self.allow_errors || errors.is_empty(), "errors in the log: {errors:#?}");
+        assert!(errors.is_empty(), "errors in the log: {errors:#?}");
     }
 }
 
@@ -127,27 +137,38 @@ impl Drop for Engine {
 impl World {
     pub(crate) async fn run(&self, arguments: &[&str]) -> Output {
         let running = baton(self, arguments).output();
-        tokio::time::timeout(super::LONGEST, running).await.expect("the command ends").unwrap()
+        tokio::time::timeout(super::LONGEST, running)
+            .await
+            .expect("the command ends")
+            .unwrap()
     }
 
     /// Starts the engine, which has to refuse; what it says on standard error.
     pub(crate) async fn refusal(&self) -> String {
         let config = self.config_file();
-        let output = self.run(&["engine", "--config", config.to_str().unwrap()]).await;
+        let output = self
+            .run(&["engine", "--config", config.to_str().unwrap()])
+            .await;
         assert_eq!(output.status.code(), Some(1), "{output:?}");
         String::from_utf8(output.stderr).unwrap()
     }
 }
 
-/// Every byte of the files in a directory.
-pub(crate) fn bytes_under(directory: &std::path::Path) -> Vec<u8> {
+/// The content of the files in a directory, without pages that are still empty.
+pub(crate) fn bytes_under(directory: &Path) -> Vec<u8> {
     let mut bytes = Vec::new();
     for entry in fs::read_dir(directory).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
             bytes.extend(bytes_under(&path));
         } else {
-            std::io::Read::read_to_end(&mut File::open(&path).unwrap(), &mut bytes).unwrap();
+            let content = fs::read(&path).unwrap();
+            for page in content
+                .chunks(PAGE)
+                .filter(|page| **page != EMPTY[..page.len()])
+            {
+                bytes.extend_from_slice(page);
+            }
         }
     }
     bytes

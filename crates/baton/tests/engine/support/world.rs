@@ -102,7 +102,9 @@ impl Setup {
         variables
             .entry("BATON_DATA_DIR".to_owned())
             .or_insert_with(|| directory.path().join("data").display().to_string());
-        let names: Vec<String> = (0..self.accounts).map(|index| format!("key-{index}")).collect();
+        let names: Vec<String> = (0..self.accounts)
+            .map(|index| format!("key-{index}"))
+            .collect();
         let mut signers = Vec::new();
         for (index, name) in names.iter().enumerate() {
             let variable = format!("TEST_KEY_{index}");
@@ -124,7 +126,12 @@ impl Setup {
         let config = json!({
             "relayers": [relayer], "signers": signers, "notifications": [], "networks": [network],
         });
-        let world = World { config, variables, anvil, directory };
+        let world = World {
+            config,
+            variables,
+            anvil,
+            directory,
+        };
         world.write_config();
         world
     }
@@ -174,7 +181,9 @@ impl World {
 
     /// The address of an account of the relayer.
     pub(crate) fn account(&self, index: usize) -> Address {
-        LocalSigner::from_hex(Anvil::DEV_KEYS[index]).unwrap().address()
+        LocalSigner::from_hex(Anvil::DEV_KEYS[index])
+            .unwrap()
+            .address()
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {

@@ -1,0 +1,124 @@
+//! Questions to a node on the bench's own account, past the proxy.
+
+use std::time::Duration;
+
+use alloy_primitives::hex;
+use anyhow::{Context, Result, bail};
+use baton_model::{Address, U256};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+/// Longest wait for an answer: a node under full load answers late.
+const ANSWER_MAX: Duration = Duration::from_secs(60);
+/// Balances asked for in one batch.
+const BALANCES: usize = 500;
+
+/// A node.
+#[derive(Clone, Debug)]
+pub(super) struct Rpc {
+    http: reqwest::Client,
+    url: String,
+}
+
+/// What the bench wants to know of a block.
+#[derive(Debug, Deserialize)]
+pub(super) struct Block {
+    pub(super) transactions: Vec<Mined>,
+}
+
+/// What the bench wants to know of a mined transaction.
+#[derive(Debug, Deserialize)]
+pub(super) struct Mined {
+    pub(super) to: Option<Address>,
+}
+
+#[derive(Deserialize)]
+struct Reply {
+    #[serde(default)]
+    id: Value,
+    result: Option<Value>,
+    error: Option<Value>,
+}
+
+#[derive(Deserialize)]
+struct BlockReply {
+    result: Option<Block>,
+}
+
+impl Rpc {
+    pub(super) fn new(url: &str) -> Result<Self> {
+        let http = reqwest::Client::builder().timeout(ANSWER_MAX).no_proxy().build()?;
+        Ok(Self { http, url: url.to_owned() })
+    }
+
+    pub(super) fn url(&self) -> &str {
+        &self.url
+    }
+
+    pub(super) async fn call(&self, method: &str, params: Value) -> Result<Value> {
+        let body = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
+        let answer = self.http.post(&self.url).json(&body).send().await.context("no answer")?;
+        let reply: Reply = answer.json().await.with_context(|| format!("{method}: no answer"))?;
+        match reply.error {
+            Some(error) => bail!("{method}: {error}"),
+            None => Ok(reply.result.unwrap_or_default()),
+        }
+    }
+
+    pub(super) async fn number(&self, method: &str) -> Result<u64> {
+        let number = self.call(method, json!([])).await?;
+        let digits = number.as_str().and_then(|text| text.strip_prefix("0x"));
+        let digits = digits.with_context(|| format!("{method}: not a number: {number}"))?;
+        u64::from_str_radix(digits, 16).with_context(|| format!("{method}: {number}"))
+    }
+
+    /// A block, `None` while there is none of that number. Only what is wanted of it is read: a
+    /// full block is a megabyte.
+    pub(super) async fn block(&self, number: u64) -> Result<Option<Block>> {
+        let params = json!([format!("{number:#x}"), true]);
+        let body = json!({
+            "jsonrpc": "2.0", "id": 1, "method": "eth_getBlockByNumber", "params": params,
+        });
+        let answer = self.http.post(&self.url).json(&body).send().await.context("no answer")?;
+        let answer = answer.bytes().await.context("no answer")?;
+        let reply: BlockReply = serde_json::from_slice(&answer).context("not a block")?;
+        Ok(reply.result)
+    }
+
+    /// Sends signed transactions in one batch, in order. How many the node took.
+    pub(super) async fn send(&self, raws: &[baton_model::Bytes]) -> Result<usize> {
+        let calls = raws.iter().map(|raw| ("eth_sendRawTransaction", json!([hex::encode_prefixed(raw)])));
+        let replies = self.batch(calls).await?;
+        Ok(replies.iter().filter(|reply| reply.error.is_none()).count())
+    }
+
+    /// Balances at the latest block.
+    pub(super) async fn balances(&self, addresses: &[Address]) -> Result<Vec<U256>> {
+        let mut balances = Vec::with_capacity(addresses.len());
+        for chunk in addresses.chunks(BALANCES) {
+            let calls = chunk.iter().map(|address| ("eth_getBalance", json!([address, "latest"])));
+            for reply in self.batch(calls).await? {
+                let balance = reply.result.with_context(|| format!("{:?}", reply.error))?;
+                balances.push(serde_json::from_value(balance).context("not a balance")?);
+            }
+        }
+        Ok(balances)
+    }
+
+    async fn batch(&self, calls: impl Iterator<Item = (&str, Value)>) -> Result<Vec<Reply>> {
+        let body: Vec<Value> = calls
+            .enumerate()
+            .map(|(id, (method, params))| {
+                json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params })
+            })
+            .collect();
+        let answer = self.http.post(&self.url).json(&body).send().await.context("no answer")?;
+        let mut replies: Vec<Reply> = answer.json().await.context("not an answer to a batch")?;
+        if replies.len() != body.len() {
+            bail!("{} answers to a batch of {} calls", replies.len(), body.len());
+        }
+        // Nodes may answer a batch in any order.
+        replies.sort_by_key(|reply| reply.id.as_u64());
+        Ok(replies)
+    }
+}
