@@ -1,4 +1,5 @@
-//! Puts a whole engine together: store, networks, lanes, listener. The only place that names concrete backends.
+//! Puts a whole engine together: store, networks, lanes, listener. The only place that names
+//! concrete backends.
 
 mod networks;
 mod signers;
@@ -16,9 +17,11 @@ use baton_edge::{
     ApiKeys, ConnectionLimits, Drained, HttpMetrics, RateLimit, Readiness, RequestLimits, Stack,
     metrics_router, serve,
 };
-use baton_engine::driver::{DriverMetrics, DriverOptions, LaneContext, LaneStatus, run_lane};
+use baton_engine::driver::{
+    DriverMetrics, DriverOptions, Follower, LaneContext, LaneStatus, run_lane,
+};
 use baton_engine::service::{Service, ServiceOptions, http};
-use baton_engine::{SharedClock, SharedStore};
+use baton_engine::{Relayer, SharedClock, SharedStore};
 use baton_model::Timestamp;
 use baton_vault::keys::uuid_v4;
 use prometheus_client::registry::Registry;
@@ -28,6 +31,7 @@ use tokio::task::{JoinHandle, JoinSet};
 
 use crate::config::{Server, Settings};
 use networks::Networks;
+use signers::Signers;
 
 /// How long a baton lasts without renewal.
 const LEASE: Duration = Duration::from_secs(10);
@@ -35,7 +39,8 @@ const LEASE: Duration = Duration::from_secs(10);
 /// How long broadcasts to slow nodes may still take when the process ends.
 const CHAIN_GRACE: Duration = Duration::from_secs(2);
 
-/// Largest request body: a transaction of 128 KiB (geth's limit) as hexadecimal in JSON, with room to spare.
+/// Largest request body: a transaction of 128 KiB (geth's limit) as hexadecimal in JSON, with room
+/// to spare.
 const BODY_BYTES_MAX: usize = 512 * 1024;
 
 /// What is decided when the program is started, not in its configuration.
@@ -71,8 +76,8 @@ pub struct App {
 }
 
 impl App {
-    /// Opens and checks everything that can be wrong, then starts lanes and listener. Readiness follows when the lanes
-    /// have been compared with their chains.
+    /// Opens and checks everything that can be wrong, then starts lanes and listener. Readiness
+    /// follows when the lanes have been compared with their chains.
     pub async fn start(settings: Settings, options: AppOptions) -> Result<Self> {
         let clock = Arc::new(SystemClock::start());
         let listener = bind(&settings.server).await?;
@@ -83,6 +88,7 @@ impl App {
         let store = store::seal(&settings.storage, &local).await?;
         let mut registry = Registry::default();
         let signers = signers::open(&settings).await?;
+        networks::check_owners(&settings, &signers)?;
         let networks = Networks::start(&settings, &signers, &mut registry).await?;
         let relayers = networks.relayers(&settings, &signers)?;
         let clock: SharedClock = clock;
@@ -94,23 +100,13 @@ impl App {
             let stopping = stopping.clone();
             followers.spawn(async move { follower.run(stopping).await });
         }
-        let driver_options = driver_options(&settings, &options)?;
-        let mut lanes = JoinSet::new();
-        let mut statuses = Vec::new();
-        for (relayer, follower) in &relayers {
-            let status = Arc::new(LaneStatus::new(relayer.id.clone(), driver_metrics.clone()));
-            statuses.push(Arc::clone(&status));
-            let context = Arc::new(LaneContext {
-                relayer: relayer.clone(),
-                signers: signers.of(&relayer.signer_ids)?,
-                store: SharedStore::clone(&store),
-                clock: SharedClock::clone(&clock),
-                follower: Arc::clone(follower),
-                status,
-                options: driver_options.clone(),
-            });
-            lanes.spawn(run_lane(context, stopping.clone()));
-        }
+        let running = Running {
+            options: driver_options(&settings, &options)?,
+            store: SharedStore::clone(&store),
+            clock: SharedClock::clone(&clock),
+            metrics: driver_metrics,
+        };
+        let (lanes, statuses) = running.start(&relayers, &signers, &stopping)?;
         let (readiness, watcher) = watch::start(statuses);
         let relayers = relayers.into_iter().map(|(relayer, _)| relayer).collect();
         let ids = Arc::new(new_id);
@@ -149,8 +145,8 @@ impl App {
         self.address
     }
 
-    /// Ends when a lane or a network is no longer run although nobody stopped it: a defect. What was accepted is durable, and
-    /// the next process goes on with it.
+    /// Ends when a lane or a network is no longer run although nobody stopped it: a defect. What
+    /// was accepted is durable, and the next process goes on with it.
     pub async fn broke(&mut self) -> anyhow::Error {
         let (ended, what) = tokio::select! {
             Some(ended) = self.lanes.join_next() => (ended, "a lane"),
@@ -163,7 +159,8 @@ impl App {
         }
     }
 
-    /// Drains: answers what is in flight, hands the lanes over, closes the store. Returns when nothing is left.
+    /// Drains: answers what is in flight, hands the lanes over, closes the store. Returns when
+    /// nothing is left.
     pub async fn stop(mut self) {
         self.readiness.start_draining();
         self.stop_serving.send_replace(true);
@@ -180,6 +177,42 @@ impl App {
         self.networks.shutdown(CHAIN_GRACE).await;
         self.store.close().await;
         tracing::info!("stopped");
+    }
+}
+
+/// What all lanes have in common.
+struct Running {
+    options: DriverOptions,
+    store: SharedStore,
+    clock: SharedClock,
+    metrics: DriverMetrics,
+}
+
+impl Running {
+    /// Starts a lane for each relayer.
+    fn start(
+        &self,
+        relayers: &[(Relayer, Arc<Follower>)],
+        signers: &Signers,
+        stopping: &signal::Receiver<bool>,
+    ) -> Result<(JoinSet<()>, Vec<Arc<LaneStatus>>)> {
+        let mut lanes = JoinSet::new();
+        let mut statuses = Vec::new();
+        for (relayer, follower) in relayers {
+            let status = Arc::new(LaneStatus::new(relayer.id.clone(), self.metrics.clone()));
+            statuses.push(Arc::clone(&status));
+            let context = Arc::new(LaneContext {
+                relayer: relayer.clone(),
+                signers: signers.of(&relayer.signer_ids)?,
+                store: SharedStore::clone(&self.store),
+                clock: SharedClock::clone(&self.clock),
+                follower: Arc::clone(follower),
+                status,
+                options: self.options.clone(),
+            });
+            lanes.spawn(run_lane(context, stopping.clone()));
+        }
+        Ok((lanes, statuses))
     }
 }
 

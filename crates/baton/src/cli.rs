@@ -1,8 +1,12 @@
 //! The command line.
 
+mod bench;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+
+pub use bench::{BenchArgs, LoadArgs, OtherArgs, OutputArgs, Preset};
 
 /// High-availability relay infrastructure for blockchains.
 ///
@@ -19,6 +23,7 @@ pub struct Cli {
 const EXAMPLES: &str = "\
 Examples:
   baton demo                                   see it work against a local chain
+  baton bench                                  measure it under load
   baton keys create --output-dir config/keys   make a key store (asks for its password)
   baton keys uuid                              make an API key
   baton config check                           find everything that is wrong with the configuration
@@ -39,6 +44,8 @@ pub enum Command {
     Config(ConfigCommand),
     /// Show that every accepted transaction is executed exactly once, on a local chain, through a crash.
     Demo(DemoArgs),
+    /// Measure a relayer under load, and count on the chain what it executed.
+    Bench(Box<BenchArgs>),
 }
 
 /// `baton engine`.

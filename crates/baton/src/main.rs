@@ -15,7 +15,11 @@ fn main() -> ExitCode {
         Err(error) => {
             use std::io::Write;
             // Standard error is gone: there is nobody left to tell.
-            let _: std::io::Result<()> = writeln!(std::io::stderr().lock(), "baton: {error:#}");
+            let _: std::io::Result<()> = writeln!(
+                std::io::stderr().lock(),
+                "baton: {}",
+                commands::told(&error)
+            );
             ExitCode::FAILURE
         }
     }
@@ -32,6 +36,7 @@ fn start(cli: Cli) -> Result<ExitCode> {
             Command::Keys(command) => commands::keys::run(command, variables).await,
             Command::Config(command) => commands::config::run(&command, variables),
             Command::Demo(arguments) => commands::demo::run(arguments).await,
+            Command::Bench(arguments) => commands::bench::run(*arguments).await,
         }
     })
 }

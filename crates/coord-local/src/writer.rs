@@ -226,7 +226,7 @@ impl Writer {
         for value in &batch.appends {
             lane.record.last.0 += 1;
             let key = keys::log_key(&batch.lane, lane.record.last);
-            group.put(key, value.clone());
+            group.put(key, value.as_ref());
         }
         if let Some(trim) = batch.trim {
             lane.record.trimmed = lane.record.trimmed.max(trim);

@@ -119,6 +119,15 @@ impl Account {
         self.chain_nonce.max(self.settled)..first
     }
 
+    /// Whether its unfinished slots may be looked after. A foreign nonce is a reason to give out none, not to abandon those
+    /// that are given out.
+    pub(crate) const fn may_mend(&self) -> bool {
+        matches!(
+            self.phase,
+            Phase::Ready | Phase::Stopped(Alarm::ForeignNonce { .. })
+        )
+    }
+
     /// Whether slots wait for their first signature.
     pub(crate) const fn has_reserved(&self) -> bool {
         self.bound_next < self.next_nonce

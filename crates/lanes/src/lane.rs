@@ -2,6 +2,12 @@
 //!
 //! Feed it with [`Lane::handle`], take what it wants done from [`Lane::poll_output`], write what [`Lane::poll_commit`]
 //! gives and tell it with [`Input::Committed`]. Whatever depends on a write comes out only after that.
+//!
+//! Every question that comes out ([`Output::Survey`], [`Output::Lookup`], [`Output::Observe`], [`Output::Estimate`],
+//! [`Output::Sign`], [`Output::FetchMarket`], [`Output::Broadcast`]) is to be answered once, however late and in whatever
+//! order; a new market is asked for with every block that needs one, answered or not. A lane that is restored starts with
+//! new questions: answers to those of the one before it must not be given to it. Blocks and rollbacks come in the order in
+//! which they happened.
 
 mod attempt;
 mod bind;

@@ -249,7 +249,7 @@ impl Record for SlotRecord {
 pub struct AccountRecord {
     /// The next nonce to give out.
     pub next_nonce: u64,
-    /// Every nonce below this is final on chain.
+    /// Every nonce below this is final on chain; 0 until a first slot is.
     pub settled: u64,
 }
 

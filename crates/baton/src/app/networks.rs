@@ -27,8 +27,8 @@ struct Served {
 }
 
 impl Networks {
-    /// Starts clients and checks that their nodes serve the right chain. A node that does not answer is no reason not to
-    /// start: what is accepted meanwhile is durable.
+    /// Starts clients and checks that their nodes serve the right chain. A node that does not
+    /// answer is no reason not to start: what is accepted meanwhile is durable.
     pub(super) async fn start(
         settings: &Settings,
         signers: &Signers,
@@ -61,23 +61,9 @@ impl Networks {
         settings: &Settings,
         signers: &Signers,
     ) -> Result<Vec<(Relayer, Arc<Follower>)>> {
-        let mut owners: BTreeMap<(u64, Address), (&RelayerId, &str)> = BTreeMap::new();
         let mut relayers = Vec::new();
         for configured in &settings.relayers {
             let accounts = signers.addresses(&configured.signer_ids)?;
-            let chain = configured.network.profile.chain_id;
-            for (signer, account) in configured.signer_ids.iter().zip(&accounts) {
-                let owner = (&configured.id, signer.as_str());
-                if let Some(other) = owners.insert((chain, *account), owner) {
-                    bail!(
-                        "signer {signer} of relayer {} and signer {} of relayer {} hold the same key, of account {account} \
-                         on chain {chain}: an account's nonces belong to one relayer, and to it once",
-                        configured.id,
-                        other.1,
-                        other.0
-                    );
-                }
-            }
             let name = &configured.network.profile.name;
             let served = self
                 .0
@@ -130,6 +116,29 @@ impl Served {
             follower,
         })
     }
+}
+
+/// Refuses keys that are used twice on one chain: their users would use the same nonces.
+pub(super) fn check_owners(settings: &Settings, signers: &Signers) -> Result<()> {
+    let mut owners: BTreeMap<(u64, Address), (&RelayerId, &str)> = BTreeMap::new();
+    for relayer in &settings.relayers {
+        let chain = relayer.network.profile.chain_id;
+        let accounts = signers.addresses(&relayer.signer_ids)?;
+        for (signer, account) in relayer.signer_ids.iter().zip(accounts) {
+            let owner = (&relayer.id, signer.as_str());
+            if let Some(other) = owners.insert((chain, account), owner) {
+                bail!(
+                    "signer {signer} of relayer {} and signer {} of relayer {} hold the same key, \
+                     of account {account} on chain {chain}: an account's nonces belong to one \
+                     relayer, and to it once",
+                    relayer.id,
+                    other.1,
+                    other.0
+                );
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Accounts of all relayers that share a client.

@@ -7,12 +7,14 @@ use anyhow::{Context, Result, bail};
 use baton_model::Address;
 use baton_vault::{LocalSigner, Signer};
 
+use crate::commands::told;
 use crate::config::{Settings, SignerSource};
 
 /// Signers by their id.
 pub(super) struct Signers(BTreeMap<String, Arc<dyn Signer>>);
 
-/// Opens every signer that a relayer uses. Key derivation takes a while, so they are opened side by side.
+/// Opens every signer that a relayer uses. Key derivation takes a while, so they are opened side by
+/// side.
 pub(super) async fn open(settings: &Settings) -> Result<Signers> {
     let used = settings
         .relayers
@@ -36,7 +38,7 @@ pub(super) async fn open(settings: &Settings) -> Result<Signers> {
             Ok(signer) => {
                 signers.insert(id, Arc::new(signer));
             }
-            Err(error) => failures.push(format!("signer {id}: {error:#}")),
+            Err(error) => failures.push(format!("signer {id}: {}", told(&error))),
         }
     }
     if !failures.is_empty() {

@@ -29,8 +29,8 @@ pub(crate) async fn open(directory: &Path, clock: Arc<SystemClock>) -> Result<Lo
     opened.context("cannot open the store (BATON_DATA_DIR)")
 }
 
-/// The store as the engine sees it: sealed if there is a key for it. Refuses a key that does not fit, before anything is
-/// written under it.
+/// The store as the engine sees it: sealed if there is a key for it. Refuses a key that does not
+/// fit, before anything is written under it.
 pub(super) async fn seal(storage: &Storage, store: &LocalStore) -> Result<SharedStore> {
     let keys = storage.encryption.as_ref().map(keyring).transpose()?;
     check_keys(store, keys.as_deref()).await?;
@@ -53,8 +53,8 @@ pub(crate) fn entropy() -> Entropy {
     Arc::new(|bytes| getrandom::fill(bytes).map_err(|error| EntropyError(error.to_string())))
 }
 
-/// Refuses keys that a store was not written with, by the first record and the first inbox entry of each lane. A record
-/// beyond them that does not open stops its lane, with an error that names it.
+/// Refuses keys that a store was not written with, by the first record and the first inbox entry of
+/// each lane. A record beyond them that does not open stops its lane, with an error that names it.
 pub(crate) async fn check_keys(store: &LocalStore, keys: Option<&Keyring>) -> Result<()> {
     let mut after: Option<LaneId> = None;
     loop {
@@ -84,16 +84,16 @@ fn check_sample(sealed_under: Option<KeyId>, keys: Option<&Keyring>) -> Result<(
         (None, None) => Ok(()),
         (Some(id), Some(keys)) if keys.ids().any(|known| known == id) => Ok(()),
         (Some(id), Some(_)) => bail!(
-            "the store is encrypted under the key {id}, which was not given: set STORAGE_ENCRYPTION_KEY to it, or name it \
-             in BATON_OLD_ENCRYPTION_KEYS"
+            "the store is encrypted under the key {id}, which was not given: set \
+             STORAGE_ENCRYPTION_KEY to it, or name it in BATON_OLD_ENCRYPTION_KEYS"
         ),
         (Some(id), None) => bail!(
-            "the store is encrypted under the key {id}, but STORAGE_ENCRYPTION_KEY is not set: set it to this key, or \
-             start with an empty BATON_DATA_DIR"
+            "the store is encrypted under the key {id}, but STORAGE_ENCRYPTION_KEY is not set: \
+             set it to this key, or start with an empty BATON_DATA_DIR"
         ),
         (None, Some(_)) => bail!(
-            "the store is not encrypted, but STORAGE_ENCRYPTION_KEY is set: unset it, or start with an empty \
-             BATON_DATA_DIR"
+            "the store is not encrypted, but STORAGE_ENCRYPTION_KEY is set: unset it, or start \
+             with an empty BATON_DATA_DIR"
         ),
     }
 }

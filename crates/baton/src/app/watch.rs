@@ -10,9 +10,9 @@ use tokio::task::JoinHandle;
 /// How often: a load balancer asks every few seconds.
 const PERIOD: Duration = Duration::from_millis(100);
 
-/// Keeps readiness up to date until the task is ended. Every lane has to have been compared with its chain once before
-/// the process is ready; later, a lane that cannot run makes it unready, and one with an alarm only degraded: what it
-/// accepts is durable, and held.
+/// Keeps readiness up to date until the task is ended. Every lane has to have been compared with
+/// its chain once before the process is ready; later, a lane that cannot run makes it unready, and
+/// one with an alarm only degraded: what it accepts is durable, and held.
 pub(super) fn start(lanes: Vec<Arc<LaneStatus>>) -> (Readiness, JoinHandle<()>) {
     let names: Vec<String> = lanes
         .iter()

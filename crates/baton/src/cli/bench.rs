@@ -153,7 +153,10 @@ pub struct OutputArgs {
     pub svg: Option<PathBuf>,
 }
 
-#[expect(clippy::unnecessary_wraps, reason = "the shape of a parser of arguments")]
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "the shape of a parser of arguments"
+)]
 fn secret(text: &str) -> Result<Secret, std::convert::Infallible> {
     Ok(Secret::new(text.to_owned()))
 }

@@ -16,9 +16,10 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 use tokio::time::Instant;
 
+use super::child::Engine;
 use super::say;
 use crate::cli::DemoArgs;
-use engine::{Engine, Workspace};
+use engine::Workspace;
 use load::Load;
 use observer::Observer;
 use report::Report;
@@ -47,7 +48,7 @@ pub async fn run(arguments: DemoArgs) -> Result<ExitCode> {
         "Starting the engine on a fresh store; its account is {}…",
         workspace.account()
     ))?;
-    let mut engine = Engine::start(&workspace).await?;
+    let mut engine = Engine::start(&workspace.launch()).await?;
 
     say(format_args!(
         "Sending {count} transfers of 1 wei, each to a fresh address…"
@@ -64,7 +65,7 @@ pub async fn run(arguments: DemoArgs) -> Result<ExitCode> {
     bar.suspend(|| say("Killed the engine with SIGKILL, half way. Starting it again…"))?;
     let restarted = Instant::now();
     observer.mark_restart();
-    engine = Engine::start(&workspace).await?;
+    engine = Engine::start(&workspace.launch()).await?;
     wait_until(&bar, Duration::from_mins(2), || load.accepted() >= count).await?;
     sending.await.context("the sender ended badly")??;
     bar.finish();

@@ -39,7 +39,8 @@ fn create(arguments: CreateArgs, variables: &dyn Variables) -> Result<()> {
     say(format_args!("Key store: {}", created.path.display()))?;
     say(format_args!("Address:   {}", created.address))?;
     say(
-        "Send funds to the address, and keep the file and its password: nothing else holds the key.",
+        "Send funds to the address, and keep the file and its password: nothing else holds the \
+         key.",
     )?;
     Ok(())
 }
@@ -54,8 +55,8 @@ fn password(arguments: &CreateArgs, variables: &dyn Variables) -> Result<Secret>
         }
         if io::stdin().is_terminal() {
             bail!(
-                "no password given: use --password-stdin, KEYSTORE_PASSPHRASE or --password (nothing is asked on the \
-                 terminal, where it would be shown)"
+                "no password given: use --password-stdin, KEYSTORE_PASSPHRASE or --password \
+                 (nothing is asked on the terminal, where it would be shown)"
             );
         }
     }
@@ -97,8 +98,8 @@ async fn rotate(arguments: &RotateArgs, variables: &dyn Variables) -> Result<()>
     }
     for (key, entries) in rotated.log_entries_under {
         say(format_args!(
-            "{entries} inbox entries are still under the key {key}: keep it until the engine has taken them in, then run \
-             this again."
+            "{entries} inbox entries are still under the key {key}: keep it until the engine has \
+             taken them in, then run this again."
         ))?;
     }
     Ok(())

@@ -1,12 +1,13 @@
-//! What is refused, in which words, and with which exit code: 2 for the command line, 1 for everything else.
+//! What is refused, in which words, and with which exit code: 2 for the command line, 1 for
+//! everything else.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::{ENCRYPTION_KEY, PASSWORD, Place};
 
 const CREATE: &[&str] = &["keys", "create", "--filename", "a.json"];
-const IN_USE: &str = "the same key, of account 0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266 on chain 31337: an \
-     account's nonces belong to one relayer, and to it once";
+const IN_USE: &str = "the same key, of account 0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266 on \
+     chain 31337: an account's nonces belong to one relayer, and to it once";
 
 /// A run that has to fail: where, with which arguments, and what the first lines of its error say.
 struct Case(Place, &'static [&'static str], i32, String);
@@ -53,7 +54,8 @@ fn command_lines() {
             place(),
             &["engin"],
             2,
-            "error: unrecognized subcommand 'engin'\n\n  tip: a similar subcommand exists: 'engine'",
+            "error: unrecognized subcommand 'engin'\n\n  tip: a similar subcommand exists: \
+             'engine'",
         ),
         case(
             place(),
@@ -65,7 +67,8 @@ fn command_lines() {
             place(),
             &["engine", "--conf", "x"],
             2,
-            "error: unexpected argument '--conf' found\n\n  tip: a similar argument exists: '--config'",
+            "error: unexpected argument '--conf' found\n\n  tip: a similar argument exists: \
+             '--config'",
         ),
         case(
             place(),
@@ -104,15 +107,16 @@ fn command_lines() {
 fn passwords_and_key_files() {
     let given = |password: &str| Place::new().with("KEYSTORE_PASSPHRASE", password);
     let rule = |text: &str| format!("baton: password must have {text}\n");
-    let all = "at least 12 characters, an upper-case letter, a lower-case letter, a digit from 0 to 9, a character \
-               that is neither letter nor digit";
+    let all = "at least 12 characters, an upper-case letter, a lower-case letter, a digit from 0 \
+               to 9, a character that is neither letter nor digit";
     assert_refused(vec![
         Case(
             given(" "),
             CREATE,
             1,
             rule(
-                "at least 12 characters, an upper-case letter, a lower-case letter, a digit from 0 to 9",
+                "at least 12 characters, an upper-case letter, a lower-case letter, a digit from \
+                 0 to 9",
             ),
         ),
         Case(given("Short-1"), CREATE, 1, rule("at least 12 characters")),
@@ -174,14 +178,7 @@ fn engines_that_cannot_start() {
     let engine: &[&str] = &["engine"];
     let mut twice = Place::sample();
     twice["signers"][1]["config"]["key"]["value"] = json!("KEY_ONE");
-    let mut shared = Place::sample();
-    let mut second = shared["relayers"][0].clone();
-    second["id"] = json!("second");
-    second["signer_ids"] = json!(["three"]);
-    let mut third = shared["signers"][0].clone();
-    third["id"] = json!("three");
-    shared["relayers"].as_array_mut().unwrap().push(second);
-    shared["signers"].as_array_mut().unwrap().push(third);
+    let shared = two_relayers_with_one_key();
     let mut keystore = Place::sample();
     let stored =
         json!({ "path": "config/key.json", "passphrase": { "type": "env", "value": "KEY_TWO" } });
@@ -206,7 +203,8 @@ fn engines_that_cannot_start() {
             engine,
             1,
             format!(
-                "baton: signer three of relayer second and signer one of relayer main hold {IN_USE}\n"
+                "baton: signer three of relayer second and signer one of relayer main hold \
+                 {IN_USE}\n"
             ),
         ),
         case(keystore, engine, 1, "baton: signer one: "),
@@ -215,14 +213,16 @@ fn engines_that_cannot_start() {
             engine,
             1,
             format!(
-                "baton: cannot listen on 127.0.0.1:{port} (HOST, APP_PORT): Address already in use (os error 98)\n"
+                "baton: cannot listen on 127.0.0.1:{port} (HOST, APP_PORT): Address already in \
+                 use (os error 98)\n"
             ),
         ),
         case(
             Place::new().file("data/letter.txt", "dear"),
             engine,
             1,
-            "baton: cannot open the store (BATON_DATA_DIR): ./data is not a store: it holds \"letter.txt\" but no file \
+            "baton: cannot open the store (BATON_DATA_DIR): ./data is not a store: it holds \
+             \"letter.txt\" but no file \
              \"BATON\"",
         ),
         case(
@@ -235,9 +235,22 @@ fn engines_that_cannot_start() {
             Place::new(),
             &["keys", "rotate"],
             1,
-            "baton: STORAGE_ENCRYPTION_KEY must be set to the key that is to seal the store from now on\n",
+            "baton: STORAGE_ENCRYPTION_KEY must be set to the key that is to seal the store from \
+             now on\n",
         ),
     ]);
+}
+
+fn two_relayers_with_one_key() -> Value {
+    let mut shared = Place::sample();
+    let mut second = shared["relayers"][0].clone();
+    second["id"] = json!("second");
+    second["signer_ids"] = json!(["three"]);
+    let mut third = shared["signers"][0].clone();
+    third["id"] = json!("three");
+    shared["relayers"].as_array_mut().unwrap().push(second);
+    shared["signers"].as_array_mut().unwrap().push(third);
+    shared
 }
 
 #[test]
@@ -253,7 +266,8 @@ fn configurations_with_all_their_problems() {
     };
     let problems = "4 problems:\n  \
          API_KEY: must be set, with at least 32 characters, found 5 characters\n  \
-         signers[0].type: must be `local` or `raw_key`, found \"raw_kye\"; did you mean `raw_key`?\n  \
+         signers[0].type: must be `local` or `raw_key`, found \"raw_kye\"; did you mean \
+         `raw_key`?\n  \
          signers[1].config.key.value: environment variable KEY_TWO must be set and not empty\n  \
          relayers[0].netwrok: is not a known field; did you mean `network`?\n";
     let check = place().run(&["config", "check"]);
@@ -264,8 +278,8 @@ fn configurations_with_all_their_problems() {
     );
     let refused =
         format!("baton: the configuration ./config/config.json cannot be used; {problems}");
-    let missing = "baton: the configuration nowhere.json cannot be used; 1 problem:\n  nowhere.json: must be a \
-         readable file: No such file or directory (os error 2)\n";
+    let missing = "baton: the configuration nowhere.json cannot be used; 1 problem:\n  \
+         nowhere.json: must be a readable file: No such file or directory (os error 2)\n";
     assert_refused(vec![
         Case(place(), &["engine"], 1, refused.clone()),
         Case(place(), &["keys", "rotate"], 1, refused),

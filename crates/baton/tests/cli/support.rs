@@ -28,7 +28,8 @@ pub(crate) struct Run {
 }
 
 impl Place {
-    /// A configuration without any problem: one relayer with two accounts, on a node that nobody runs.
+    /// A configuration without any problem: one relayer with two accounts, on a node that nobody
+    /// runs.
     pub(crate) fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let variables = [
@@ -53,7 +54,10 @@ impl Place {
     }
 
     pub(crate) fn sample() -> Value {
-        let signer = |id: &str, variable: &str| json!({ "id": id, "type": "raw_key", "config": { "key": { "type": "env", "value": variable } } });
+        let signer = |id: &str, variable: &str| {
+            let key = json!({ "type": "env", "value": variable });
+            json!({ "id": id, "type": "raw_key", "config": { "key": key } })
+        };
         json!({
             "relayers": [{
                 "id": "main", "name": "Main", "network": "localhost-anvil", "network_type": "evm",

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use baton_model::U256;
+use baton_model::{Address, U256};
 use serde_json::{Value, json};
 
 use crate::support::{
@@ -102,12 +102,11 @@ async fn a_replacement_is_executed_instead_and_a_low_bid_is_refused() {
     let (api, chain) = (engine.api(), world.chain());
     let targets = fresh_addresses(2);
     let gwei = 1_000_000_000_u64;
-    let with_price = |index: usize, price: u64| json!({ "to": targets[index], "value": "7", "gas_price": price });
-    let id = api.send(&with_price(0, 10 * gwei)).await;
+    let id = api.send(&priced(targets[0], 10 * gwei)).await;
     let old = api.reaches(&id, "submitted").await;
 
     let refused = api
-        .replace(&id, &with_price(1, 10 * gwei + gwei / 2))
+        .replace(&id, &priced(targets[1], 10 * gwei + gwei / 2))
         .await
         .error(400);
     let expected = "Gas price increase does not meet minimum bump requirement";
@@ -118,7 +117,10 @@ async fn a_replacement_is_executed_instead_and_a_low_bid_is_refused() {
         (&old["hash"], &old["to"])
     );
 
-    let replaced = api.replace(&id, &with_price(1, 11 * gwei)).await.data();
+    let replaced = api
+        .replace(&id, &priced(targets[1], 11 * gwei))
+        .await
+        .data();
     assert_eq!(replaced["to"], json!(targets[1]));
     assert_eq!(replaced["nonce"], old["nonce"]);
     chain.pool_has(1).await;
@@ -135,7 +137,10 @@ async fn a_replacement_is_executed_instead_and_a_low_bid_is_refused() {
     assert_eq!(confirmed["hashes"].as_array().unwrap().len(), 2);
     assert_eq!(confirmed["gas_price"], json!((11 * gwei).to_string()));
     assert_eq!(chain.balances(&targets).await, [U256::ZERO, U256::from(7)]);
-    let late = api.replace(&id, &with_price(0, 20 * gwei)).await.error(400);
+    let late = api
+        .replace(&id, &priced(targets[0], 20 * gwei))
+        .await
+        .error(400);
     assert!(
         late.contains("only a pending, sent or submitted transaction can be replaced"),
         "{late}"
@@ -269,4 +274,8 @@ async fn a_paused_relayer_takes_nothing_new_and_ends_what_it_has() {
     api.reaches(&id, "confirmed").await;
     assert_eq!(chain.nonce(world.account(0)).await, 1);
     engine.stop().await;
+}
+
+fn priced(to: Address, gas_price: u64) -> Value {
+    json!({ "to": to, "value": "7", "gas_price": gas_price })
 }

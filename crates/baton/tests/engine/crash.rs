@@ -113,6 +113,29 @@ async fn a_drain_under_load_answers_truthfully() {
 }
 
 #[tokio::test]
+async fn a_stop_does_not_wait_for_a_start() {
+    let world = World::new().await;
+    // The node does not answer the question for its chain id.
+    world.anvil.pause().unwrap();
+    let mut engine = world.spawn();
+    let lock = world.data_dir().join("LOCK");
+    until("the store is open", async || lock.exists().then_some(())).await;
+
+    engine.terminate();
+    let asked = Instant::now();
+    let status = engine.ended().await;
+    assert!(status.success(), "{status}");
+    let took = asked.elapsed();
+    assert!(
+        took < Duration::from_secs(2),
+        "{took:?}, longer than the question takes"
+    );
+    world.anvil.resume().unwrap();
+    // Nothing is left behind.
+    world.engine().await.stop().await;
+}
+
+#[tokio::test]
 async fn a_second_engine_on_the_same_directory_is_told_who_has_it() {
     let world = World::new().await;
     let engine = world.engine().await;

@@ -1,5 +1,10 @@
 //! The whole program against a real node: one process, its embedded store, and anvil.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a failed step of a test's own set-up should stop the test"
+)]
+
 mod commands;
 mod crash;
 mod main_job;

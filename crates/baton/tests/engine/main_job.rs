@@ -216,6 +216,41 @@ async fn a_contract_is_created_and_its_address_told() {
 }
 
 #[tokio::test]
+async fn what_happens_is_counted() {
+    let world = World::new().await;
+    let engine = world.engine().await;
+    let api = engine.api();
+    let contract = fresh_address(7);
+    world
+        .anvil
+        .set_code(contract, &REVERTS.parse().unwrap())
+        .await
+        .unwrap();
+    let ids = api
+        .send_all(&[transfer(fresh_address(0)), transfer(fresh_address(1))])
+        .await;
+    api.all_reach(&ids, "confirmed").await;
+    let id = api.send(&transfer(contract)).await;
+    api.reaches(&id, "failed").await;
+
+    let expected = [
+        "transactions_submitted_total{relayer_id=\"main\",network_type=\"evm\"} 2",
+        "transactions_success_total{relayer_id=\"main\",network_type=\"evm\"} 2",
+        "transactions_failed_total{relayer_id=\"main\",network_type=\"evm\"} 1",
+    ];
+    until("the metrics say so", async || {
+        let metrics = api.get("/metrics").await.body;
+        let metrics = metrics.as_str().unwrap().to_owned();
+        expected
+            .iter()
+            .all(|line| metrics.contains(line))
+            .then_some(())
+    })
+    .await;
+    engine.stop().await;
+}
+
+#[tokio::test]
 async fn a_call_that_would_revert_fails_before_it_takes_a_nonce() {
     let world = World::new().await;
     let engine = world.engine().await;

@@ -81,7 +81,8 @@ async fn an_open_store_with_a_key_set_is_refused_at_the_start() {
 
     world.variables.insert(KEY.to_owned(), ONE.to_owned());
     let error = world.refusal().await;
-    let expected = "baton: the store is not encrypted, but STORAGE_ENCRYPTION_KEY is set: unset it, \
+    let expected = "baton: the store is not encrypted, but STORAGE_ENCRYPTION_KEY is set: unset \
+    it, \
                     or start with an empty BATON_DATA_DIR";
     assert!(error.starts_with(expected), "{error}");
 }
@@ -101,7 +102,8 @@ async fn files_after_a_run(key: Option<&str>) -> Vec<u8> {
 
 async fn send_marked(engine: &Engine) -> String {
     let body = json!({
-        "to": fresh_address(42), "value": "1", "data": hex::encode_prefixed(MARKER), "speed": "fast",
+        "to": fresh_address(42), "value": "1", "data": hex::encode_prefixed(MARKER),
+        "speed": "fast",
     });
     let id = engine.api().send(&body).await;
     engine.api().reaches(&id, "confirmed").await;

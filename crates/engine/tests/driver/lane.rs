@@ -76,7 +76,7 @@ async fn five_thousand_requests_are_worked_off_within_every_limit() {
 async fn the_largest_calls_fit_into_batches() {
     let _logs = Logs::watch();
     let world = World::new();
-    let ids = world.accept_calls(60, 100 * 1024).await;
+    let ids = world.accept_calls(24, 100 * 1024).await;
     let process = world.start("first");
     let _mining = world.mine_every(BLOCK);
     world.until_all(&ids, TxStatus::Confirmed).await;
@@ -326,8 +326,8 @@ async fn on_the_embedded_store_a_crash_and_a_new_start_lose_and_double_nothing()
         let process = world.start("process");
         process.until_running().await;
         ids.extend(world.accept(40).await);
-        let some = ids[ids.len() - 70 + 10 * life as usize];
-        world.until_all(&[some], TxStatus::Submitted).await;
+        let some = ids[ids.len() - 60 + 10 * life as usize];
+        world.until_all(&[some], TxStatus::Confirmed).await;
         process.kill().await;
         opened.close().await;
         opened = open();

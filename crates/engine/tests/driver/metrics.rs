@@ -50,7 +50,7 @@ async fn a_life_is_counted_and_timed() {
     let account = world.relayer.accounts[0];
     let account = format!(r#"relayer_id="main",account="{account}""#);
     assert_shown(&text, &format!("account_nonce_drift{{{account}}} 0"));
-    assert_shown(&text, &format!("account_balance_wei{{{account}}} 1000000000000000000000000.0"));
+    assert_shown(&text, &format!("account_balance_wei{{{account}}} 1e24"));
     process.shut_down().await;
 }
 

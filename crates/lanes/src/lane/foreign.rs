@@ -23,9 +23,7 @@ impl Lane {
         let Some(account) = self.accounts.get(&address) else {
             return;
         };
-        let deep = |block: u64| {
-            head.number > block && self.is_final(block).is_some_and(|is_final| is_final)
-        };
+        let deep = |block: u64| head.number > block && self.is_final_at(block, head.number);
         let used: Vec<u64> = account
             .slots
             .range(..account.chain_nonce)
@@ -105,9 +103,9 @@ impl Lane {
             }
             return;
         };
-        // A block above the head will tell of it, or the question is repeated with the next one.
+        // What the head does not know yet, a block above it will tell, or the question is repeated with the next one.
         let own = slot.attempts.iter().any(|a| a.record.hash == receipt.hash);
-        if own && receipt.block_number <= head.number {
+        if own && used && receipt.block_number <= head.number {
             let certain = self.is_final_at(receipt.block_number, asked.head);
             self.note_mined(receipt, certain, now);
         }

@@ -4,7 +4,7 @@ use baton_model::{Address, Fees, Mempool, Pricing, RequestId, Speed, Timestamp, 
 
 use super::attempt::ATTEMPTS_MAX;
 use super::{Estimating, Gas, Lane};
-use crate::account::Phase;
+use crate::account::Account;
 use crate::event::Output;
 use crate::fees;
 use crate::record::AttemptKind;
@@ -21,11 +21,7 @@ impl Lane {
         self.expire(now);
         let addresses: Vec<Address> = self.accounts.keys().copied().collect();
         for address in addresses {
-            if self
-                .accounts
-                .get(&address)
-                .is_some_and(|a| matches!(a.phase, Phase::Ready))
-            {
+            if self.accounts.get(&address).is_some_and(Account::may_mend) {
                 self.offer_unacknowledged(address, now);
                 self.watch_lowest(address, now);
                 self.mend_all_cancelled(address);

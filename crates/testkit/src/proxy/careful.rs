@@ -7,9 +7,7 @@ use serde_json::value::RawValue;
 use super::control::Plan;
 use super::exchange::Shared;
 use super::fault::{Fault, Stale};
-use super::pool::{
-    Admission, Candidate, NodeSaid, PoolRules, Refusal, RefusalReason, Verdict,
-};
+use super::pool::{Admission, Candidate, NodeSaid, PoolRules, Refusal, RefusalReason, Verdict};
 use super::recover;
 use super::stale::{self, Rewrite};
 use super::upstream::{Forwarded, NoAnswer};
@@ -68,10 +66,11 @@ impl<'a> Careful<'a> {
             return Ok(());
         }
         let forgets = fault == Some(&Fault::Forgotten);
-        if call.method == SEND && (forgets || self.plan.pool.is_some()) {
-            if let Some(sent) = wire::sent(call) {
-                return self.take_send(place, sent, forgets).await;
-            }
+        if call.method == SEND
+            && (forgets || self.plan.pool.is_some())
+            && let Some(sent) = wire::sent(call)
+        {
+            return self.take_send(place, sent, forgets).await;
         }
         let rewritten = match self.head {
             Some(head) => stale::rewrite(&call.method, call.params, head),
@@ -85,12 +84,7 @@ impl<'a> Careful<'a> {
         Ok(())
     }
 
-    async fn take_send(
-        &mut self,
-        place: usize,
-        sent: Sent,
-        forgets: bool,
-    ) -> Result<(), NoAnswer> {
+    async fn take_send(&mut self, place: usize, sent: Sent, forgets: bool) -> Result<(), NoAnswer> {
         let admission = match self.plan.pool.as_ref().zip(candidate(&sent)) {
             Some((rules, candidate)) => match self.judge(rules, &candidate).await? {
                 Verdict::Forward(admission) => Some(admission),
@@ -251,9 +245,9 @@ fn said(answer: &Answer) -> NodeSaid {
 fn is_known(answer: &Answer) -> bool {
     match answer {
         Answer::Result(_) => false,
-        Answer::Error(error) => {
-            ["already imported", "already known"].iter().any(|words| error.get().contains(words))
-        }
+        Answer::Error(error) => ["already imported", "already known"]
+            .iter()
+            .any(|words| error.get().contains(words)),
     }
 }
 

@@ -5,9 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::fault::{
-    ActiveRule, Delay, Fault, FaultRule, Outage, Stale, When, is_of_exchange, wait,
-};
+use super::fault::{ActiveRule, Delay, Fault, FaultRule, Outage, Stale, is_of_exchange, wait};
 use super::pool::PoolRules;
 
 /// Most fault rules at a time: every call is held against each.
@@ -128,8 +126,12 @@ impl ProxyControl {
         self.state.outage.send_replace(outage);
         let wanted = outage != Some(Outage::Refuse);
         let mut listening = self.state.listening.subscribe();
-        // The sender is in `state`, which lives as long as `self`.
-        let _applied = listening.wait_for(|now| *now == wanted).await;
+        let mut outages = self.state.outage.subscribe();
+        // The senders are in `state`, which lives as long as `self`.
+        tokio::select! {
+            _ = listening.wait_for(|now| *now == wanted) => {}
+            _ = outages.wait_for(|now| *now != outage) => {}
+        }
     }
 
     /// An outage that ends by itself after `span`. Returns when it has begun.
@@ -160,7 +162,7 @@ impl ProxyControl {
     }
 
     /// Decides about one exchange; `methods` are those of its calls, in order.
-    pub(super) fn plan<'a>(&self, methods: impl Iterator<Item = &'a str> + Clone) -> Plan {
+    pub(super) fn plan<'a>(&self, methods: &(impl Iterator<Item = &'a str> + Clone)) -> Plan {
         self.change(|settings| settings.plan(methods))
     }
 
@@ -197,7 +199,7 @@ impl std::fmt::Debug for State {
 }
 
 impl Settings {
-    fn plan<'a>(&mut self, methods: impl Iterator<Item = &'a str> + Clone) -> Plan {
+    fn plan<'a>(&mut self, methods: &(impl Iterator<Item = &'a str> + Clone)) -> Plan {
         self.exchanges += 1;
         let mut plan = Plan {
             before_forwarding: wait(self.forward, self.seed, 0, self.exchanges),
@@ -234,10 +236,10 @@ impl Settings {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::proxy::fault::Moment;
+    use crate::proxy::fault::{Moment, When};
 
     fn struck(control: &ProxyControl, methods: &[&str]) -> (Option<Fault>, Vec<usize>) {
-        let plan = control.plan(methods.iter().copied());
+        let plan = control.plan(&methods.iter().copied());
         let calls = plan.calls.iter().map(|(place, _)| *place);
         (plan.exchange, calls.collect())
     }

@@ -55,7 +55,7 @@ pub(super) async fn run(shared: Arc<Shared>, body: Bytes, read_at: Instant) -> D
             wait: Duration::ZERO,
         };
     }
-    let plan = shared.control.plan(methods.clone());
+    let plan = shared.control.plan(&methods);
     let outcome = match early(plan.exchange.as_ref()) {
         Some((name, outcome)) => {
             note();

@@ -211,7 +211,11 @@ mod tests {
         assert_ne!(one, strikes(8, When::Permille(100)));
         let count = one.iter().filter(|struck| **struck).count();
         assert!((850..1150).contains(&count), "{count} of 10000");
-        assert!(strikes(7, When::Permille(1000)).iter().all(|struck| *struck));
+        assert!(
+            strikes(7, When::Permille(1000))
+                .iter()
+                .all(|struck| *struck)
+        );
         assert!(strikes(7, When::Permille(0)).iter().all(|struck| !struck));
     }
 

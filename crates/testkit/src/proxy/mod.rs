@@ -95,12 +95,11 @@ impl Proxy {
         };
         let port = Port::take(options.port).map_err(failed)?;
         let listener = port.listen().map_err(failed)?;
-        let trace = ProxyTrace::new();
         let shared = Arc::new(Shared {
-            pool: StrictPool::new(upstream.clone(), trace.clone()),
+            pool: StrictPool::new(upstream.clone()),
             upstream,
             control: ProxyControl::new(options.seed),
-            trace,
+            trace: ProxyTrace::new(),
         });
         let number = port.number();
         let mut tasks = JoinSet::new();

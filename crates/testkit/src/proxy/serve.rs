@@ -65,10 +65,11 @@ impl Port {
     }
 }
 
-/// A bound socket. Several may share the port; only the one that listens gets connections.
+/// A bound socket. Those of this user that ask for it may share the port, and only one that listens
+/// gets connections. Without `SO_REUSEADDR`, for that would let anybody have the port while nothing
+/// listens.
 fn socket(port: u16) -> io::Result<TcpSocket> {
     let socket = TcpSocket::new_v4()?;
-    socket.set_reuseaddr(true)?;
     socket.set_reuseport(true)?;
     socket.bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))?;
     Ok(socket)
@@ -116,10 +117,10 @@ async fn accept(
             continue;
         };
         let shared = Arc::clone(shared);
+        let mut cuts = shared.control.cuts();
         connections.spawn(async move {
-            let mut cuts = shared.control.cuts();
             tokio::select! {
-                () = connection(stream, Arc::clone(&shared)) => {}
+                () = connection(stream, shared) => {}
                 _ = cuts.changed() => {}
             }
             drop(place);

@@ -106,8 +106,8 @@ fn is_number(tag: &Value) -> bool {
 mod tests {
     use super::*;
 
-    fn params(method: &str, params: Value) -> String {
-        match rewrite(method, Some(&wire::raw(&params)), 5) {
+    fn params(method: &str, params: &Value) -> String {
+        match rewrite(method, Some(&wire::raw(params)), 5) {
             Rewrite::Keep => "as it is".to_owned(),
             Rewrite::Params(params) => params.get().to_owned(),
             Rewrite::Answer(Answer::Result(result)) => format!("= {}", result.get()),
@@ -121,22 +121,46 @@ mod tests {
         let missing = r#"! {"code":-32000,"message":"header not found"}"#;
         for (method, asked, becomes) in [
             ("eth_blockNumber", json!([]), r#"= "0x5""#),
-            ("eth_getTransactionCount", json!(["0xa"]), r#"["0xa","0x5"]"#),
-            ("eth_getTransactionCount", json!(["0xa", "latest"]), r#"["0xa","0x5"]"#),
-            ("eth_getTransactionCount", json!(["0xa", "pending"]), r#"["0xa","0x5"]"#),
+            (
+                "eth_getTransactionCount",
+                json!(["0xa"]),
+                r#"["0xa","0x5"]"#,
+            ),
+            (
+                "eth_getTransactionCount",
+                json!(["0xa", "latest"]),
+                r#"["0xa","0x5"]"#,
+            ),
+            (
+                "eth_getTransactionCount",
+                json!(["0xa", "pending"]),
+                r#"["0xa","0x5"]"#,
+            ),
             ("eth_getTransactionCount", json!(["0xa", "0x5"]), "as it is"),
             ("eth_getTransactionCount", json!(["0xa", "0x6"]), missing),
-            ("eth_getTransactionCount", json!(["0xa", "earliest"]), "as it is"),
+            (
+                "eth_getTransactionCount",
+                json!(["0xa", "earliest"]),
+                "as it is",
+            ),
             ("eth_getBalance", json!(["0xa", hash]), "as it is"),
-            ("eth_getBlockByNumber", json!(["latest", false]), r#"["0x5",false]"#),
+            (
+                "eth_getBlockByNumber",
+                json!(["latest", false]),
+                r#"["0x5",false]"#,
+            ),
             ("eth_getBlockByNumber", json!(["0x9", false]), "= null"),
             ("eth_getBlockReceipts", json!(["0x9"]), "= null"),
             ("eth_call", json!([{}]), r#"[{},"0x5"]"#),
             ("eth_call", json!([]), "as it is"),
-            ("eth_feeHistory", json!(["0x4", "latest", []]), r#"["0x4","0x5",[]]"#),
+            (
+                "eth_feeHistory",
+                json!(["0x4", "latest", []]),
+                r#"["0x4","0x5",[]]"#,
+            ),
             ("eth_gasPrice", json!([]), "as it is"),
         ] {
-            assert_eq!(params(method, asked.clone()), becomes, "{method} {asked}");
+            assert_eq!(params(method, &asked), becomes, "{method} {asked}");
         }
     }
 
@@ -146,14 +170,24 @@ mod tests {
             let shown = hide(method, Answer::result(&value), 5);
             shown.value().unwrap()
         };
-        let mined = |number: &str| json!({"blockNumber": number, "blockHash": "0x1", "nonce": "0x1"});
+        let mined =
+            |number: &str| json!({"blockNumber": number, "blockHash": "0x1", "nonce": "0x1"});
         let pending = json!({
             "blockNumber": null, "blockHash": null, "transactionIndex": null, "nonce": "0x1"
         });
-        assert_eq!(shown("eth_getTransactionReceipt", mined("0x6")), Value::Null);
-        assert_eq!(shown("eth_getTransactionReceipt", mined("0x5")), mined("0x5"));
+        assert_eq!(
+            shown("eth_getTransactionReceipt", mined("0x6")),
+            Value::Null
+        );
+        assert_eq!(
+            shown("eth_getTransactionReceipt", mined("0x5")),
+            mined("0x5")
+        );
         assert_eq!(shown("eth_getTransactionByHash", mined("0x6")), pending);
-        assert_eq!(shown("eth_getBlockByHash", json!({"number": "0x6"})), Value::Null);
+        assert_eq!(
+            shown("eth_getBlockByHash", json!({"number": "0x6"})),
+            Value::Null
+        );
         assert_eq!(shown("eth_getTransactionReceipt", Value::Null), Value::Null);
     }
 }

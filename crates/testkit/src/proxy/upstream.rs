@@ -90,7 +90,9 @@ impl Upstream {
 
     /// Number of the latest block.
     pub(super) async fn head(&self) -> Result<u64, NoAnswer> {
-        let answers = self.ask(&[("eth_blockNumber", serde_json::json!([]))]).await?;
+        let answers = self
+            .ask(&[("eth_blockNumber", serde_json::json!([]))])
+            .await?;
         quantity(&answers[0]).ok_or(NoAnswer)
     }
 }

@@ -128,10 +128,7 @@ pub(super) fn answer(id: &str, answer: &Answer) -> String {
         Answer::Result(result) => ("result", result),
         Answer::Error(error) => ("error", error),
     };
-    format!(
-        r#"{{"jsonrpc":"2.0","id":{id},"{key}":{}}}"#,
-        value.get()
-    )
+    format!(r#"{{"jsonrpc":"2.0","id":{id},"{key}":{}}}"#, value.get())
 }
 
 impl Answer {
@@ -182,7 +179,10 @@ mod tests {
     fn replies_are_placed_by_id_and_a_missing_one_spoils_all() {
         let body = br#"[{"id":1,"error":{"code":1}},{"id":0,"result":null}]"#;
         let placed = replies(body, 2).unwrap();
-        assert_eq!(answer("7", &placed[0]), r#"{"jsonrpc":"2.0","id":7,"result":null}"#);
+        assert_eq!(
+            answer("7", &placed[0]),
+            r#"{"jsonrpc":"2.0","id":7,"result":null}"#
+        );
         assert!(matches!(placed[1], Answer::Error(_)));
         assert!(replies(body, 3).is_none());
         assert!(replies(br#"{"id":null,"error":{}}"#, 1).is_none());

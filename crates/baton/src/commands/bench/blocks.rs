@@ -58,7 +58,11 @@ impl Watcher {
     pub(super) fn expect(&self, targets: &[Address]) {
         let mut seen = lock(&self.seen);
         *seen = Seen {
-            targets: targets.iter().enumerate().map(|(index, to)| (*to, index)).collect(),
+            targets: targets
+                .iter()
+                .enumerate()
+                .map(|(index, to)| (*to, index))
+                .collect(),
             mined: vec![None; targets.len()],
             mined_count: 0,
             blocks: Vec::new(),
@@ -78,7 +82,10 @@ impl Watcher {
     /// When each expected transfer was first seen in a block, and what each block held of them.
     pub(super) fn take(&self) -> (Vec<Option<Instant>>, Vec<(Instant, usize)>) {
         let mut seen = lock(&self.seen);
-        (std::mem::take(&mut seen.mined), std::mem::take(&mut seen.blocks))
+        (
+            std::mem::take(&mut seen.mined),
+            std::mem::take(&mut seen.blocks),
+        )
     }
 }
 
@@ -91,8 +98,15 @@ impl Drop for Watcher {
 impl Seen {
     fn note(&mut self, block: &Block, now: Instant) {
         let mut count = 0;
-        for to in block.transactions.iter().filter_map(|transaction| transaction.to) {
-            let Some(mined) = self.targets.get(&to).and_then(|index| self.mined.get_mut(*index))
+        for to in block
+            .transactions
+            .iter()
+            .filter_map(|transaction| transaction.to)
+        {
+            let Some(mined) = self
+                .targets
+                .get(&to)
+                .and_then(|index| self.mined.get_mut(*index))
             else {
                 continue;
             };

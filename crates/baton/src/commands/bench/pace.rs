@@ -25,7 +25,11 @@ impl Schedule {
     /// # Errors
     /// When that makes no request, or more than a step may have.
     pub(super) fn new(rate: u32, warm_up: Duration, measure: Duration) -> Result<Self> {
-        let schedule = Self { rate, warm_up, measure };
+        let schedule = Self {
+            rate,
+            warm_up,
+            measure,
+        };
         let count = schedule.exact_count();
         ensure!(
             (1..=COUNT_MAX).contains(&count),
@@ -165,7 +169,10 @@ mod tests {
     fn a_step_has_bounds_that_are_named() {
         let error = Schedule::new(20_000, Duration::ZERO, Duration::from_secs(3600)).unwrap_err();
         let text = error.to_string();
-        assert!(text.contains("--rates 20000") && text.contains("72000000"), "{text}");
+        assert!(
+            text.contains("--rates 20000") && text.contains("72000000"),
+            "{text}"
+        );
         assert!(Schedule::new(1, Duration::ZERO, Duration::from_millis(10)).is_err());
     }
 

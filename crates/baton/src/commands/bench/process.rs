@@ -61,10 +61,16 @@ impl MachineUse {
 
     fn parse(stat: &str) -> Option<Self> {
         let line = stat.lines().find_map(|line| line.strip_prefix("cpu "))?;
-        let ticks: Vec<u64> = line.split_whitespace().map_while(|n| n.parse().ok()).collect();
+        let ticks: Vec<u64> = line
+            .split_whitespace()
+            .map_while(|n| n.parse().ok())
+            .collect();
         // Guests' time is counted in user's already.
         let all = ticks.iter().take(8).sum();
-        Some(Self { idle: ticks.get(3)? + ticks.get(4)?, all })
+        Some(Self {
+            idle: ticks.get(3)? + ticks.get(4)?,
+            all,
+        })
     }
 
     /// Percent of the time since then that no processor had anything to do.
@@ -93,7 +99,11 @@ impl Machine {
         Self {
             processors: std::thread::available_parallelism().map_or(1, usize::from),
             model: model.to_owned(),
-            load_before: load.split_whitespace().next().unwrap_or("unknown").to_owned(),
+            load_before: load
+                .split_whitespace()
+                .next()
+                .unwrap_or("unknown")
+                .to_owned(),
         }
     }
 }

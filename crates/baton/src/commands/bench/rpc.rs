@@ -47,8 +47,14 @@ struct BlockReply {
 
 impl Rpc {
     pub(super) fn new(url: &str) -> Result<Self> {
-        let http = reqwest::Client::builder().timeout(ANSWER_MAX).no_proxy().build()?;
-        Ok(Self { http, url: url.to_owned() })
+        let http = reqwest::Client::builder()
+            .timeout(ANSWER_MAX)
+            .no_proxy()
+            .build()?;
+        Ok(Self {
+            http,
+            url: url.to_owned(),
+        })
     }
 
     pub(super) fn url(&self) -> &str {
@@ -57,8 +63,17 @@ impl Rpc {
 
     pub(super) async fn call(&self, method: &str, params: Value) -> Result<Value> {
         let body = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
-        let answer = self.http.post(&self.url).json(&body).send().await.context("no answer")?;
-        let reply: Reply = answer.json().await.with_context(|| format!("{method}: no answer"))?;
+        let answer = self
+            .http
+            .post(&self.url)
+            .json(&body)
+            .send()
+            .await
+            .context("no answer")?;
+        let reply: Reply = answer
+            .json()
+            .await
+            .with_context(|| format!("{method}: no answer"))?;
         match reply.error {
             Some(error) => bail!("{method}: {error}"),
             None => Ok(reply.result.unwrap_or_default()),
@@ -79,7 +94,13 @@ impl Rpc {
         let body = json!({
             "jsonrpc": "2.0", "id": 1, "method": "eth_getBlockByNumber", "params": params,
         });
-        let answer = self.http.post(&self.url).json(&body).send().await.context("no answer")?;
+        let answer = self
+            .http
+            .post(&self.url)
+            .json(&body)
+            .send()
+            .await
+            .context("no answer")?;
         let answer = answer.bytes().await.context("no answer")?;
         let reply: BlockReply = serde_json::from_slice(&answer).context("not a block")?;
         Ok(reply.result)
@@ -87,7 +108,9 @@ impl Rpc {
 
     /// Sends signed transactions in one batch, in order. How many the node took.
     pub(super) async fn send(&self, raws: &[baton_model::Bytes]) -> Result<usize> {
-        let calls = raws.iter().map(|raw| ("eth_sendRawTransaction", json!([hex::encode_prefixed(raw)])));
+        let calls = raws
+            .iter()
+            .map(|raw| ("eth_sendRawTransaction", json!([hex::encode_prefixed(raw)])));
         let replies = self.batch(calls).await?;
         Ok(replies.iter().filter(|reply| reply.error.is_none()).count())
     }
@@ -96,7 +119,9 @@ impl Rpc {
     pub(super) async fn balances(&self, addresses: &[Address]) -> Result<Vec<U256>> {
         let mut balances = Vec::with_capacity(addresses.len());
         for chunk in addresses.chunks(BALANCES) {
-            let calls = chunk.iter().map(|address| ("eth_getBalance", json!([address, "latest"])));
+            let calls = chunk
+                .iter()
+                .map(|address| ("eth_getBalance", json!([address, "latest"])));
             for reply in self.batch(calls).await? {
                 let balance = reply.result.with_context(|| format!("{:?}", reply.error))?;
                 balances.push(serde_json::from_value(balance).context("not a balance")?);
@@ -112,10 +137,20 @@ impl Rpc {
                 json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params })
             })
             .collect();
-        let answer = self.http.post(&self.url).json(&body).send().await.context("no answer")?;
+        let answer = self
+            .http
+            .post(&self.url)
+            .json(&body)
+            .send()
+            .await
+            .context("no answer")?;
         let mut replies: Vec<Reply> = answer.json().await.context("not an answer to a batch")?;
         if replies.len() != body.len() {
-            bail!("{} answers to a batch of {} calls", replies.len(), body.len());
+            bail!(
+                "{} answers to a batch of {} calls",
+                replies.len(),
+                body.len()
+            );
         }
         // Nodes may answer a batch in any order.
         replies.sort_by_key(|reply| reply.id.as_u64());

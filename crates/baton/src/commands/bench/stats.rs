@@ -25,7 +25,13 @@ impl Percentiles {
             let rank = (times.len() * percent).div_ceil(100).max(1);
             milliseconds(times[rank - 1])
         };
-        Some(Self { count: times.len(), p50: at(50), p90: at(90), p99: at(99), max })
+        Some(Self {
+            count: times.len(),
+            p50: at(50),
+            p90: at(90),
+            p99: at(99),
+            max,
+        })
     }
 }
 
@@ -36,8 +42,10 @@ pub(super) fn mined_rate(
     from: Instant,
     until: Instant,
 ) -> Option<f64> {
-    let within: Vec<&(Instant, usize)> =
-        blocks.iter().filter(|(at, _)| (from..=until).contains(at)).collect();
+    let within: Vec<&(Instant, usize)> = blocks
+        .iter()
+        .filter(|(at, _)| (from..=until).contains(at))
+        .collect();
     let (first, last) = (within.first()?, within.last()?);
     let seconds = last.0.duration_since(first.0).as_secs_f64();
     let count: usize = within[1..].iter().map(|(_, count)| count).sum();
@@ -50,7 +58,10 @@ pub(super) fn milliseconds(time: Duration) -> f64 {
 }
 
 /// A count as a number with a fraction; exact up to 2^53.
-#[expect(clippy::cast_precision_loss, reason = "counts of a run are far below 2^53")]
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "counts of a run are far below 2^53"
+)]
 pub(super) fn float(count: usize) -> f64 {
     count as f64
 }
@@ -83,8 +94,8 @@ mod tests {
         assert_eq!(Percentiles::of(Vec::new()), None);
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn a_rate_is_over_whole_blocks_within_the_window() {
+    #[test]
+    fn a_rate_is_over_whole_blocks_within_the_window() {
         let start = Instant::now();
         let at = |second: u64| start + Duration::from_secs(second);
         let blocks: Vec<(Instant, usize)> =

@@ -34,6 +34,8 @@ pub(super) trait Tap: Send + Sync {
     fn broadcasts(&self) -> usize;
     /// What was asked so far.
     fn traffic(&self) -> Traffic;
+    /// Forgets what was sent: the next transfer to any address is the first.
+    fn forget_broadcasts(&self);
 }
 
 /// What was asked of a node.
@@ -95,7 +97,12 @@ impl PassThrough {
     pub(super) async fn start(node: &str, port: u16, delay: Duration) -> Result<Self> {
         let seen = Arc::<Mutex<Seen>>::default();
         let http = reqwest::Client::builder().no_proxy().build()?;
-        let proxy = Proxy { node: node.to_owned(), delay, http, seen: Arc::clone(&seen) };
+        let proxy = Proxy {
+            node: node.to_owned(),
+            delay,
+            http,
+            seen: Arc::clone(&seen),
+        };
         let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, port))
             .await
             .with_context(|| format!("cannot listen on 127.0.0.1:{port} (--proxy-port)"))?;
@@ -129,6 +136,10 @@ impl Tap for PassThrough {
     fn traffic(&self) -> Traffic {
         lock(&self.seen).traffic.clone()
     }
+
+    fn forget_broadcasts(&self) {
+        lock(&self.seen).first.clear();
+    }
 }
 
 impl Drop for PassThrough {
@@ -139,20 +150,30 @@ impl Drop for PassThrough {
 
 async fn forward(State(proxy): State<Proxy>, body: Bytes) -> Response {
     proxy.note(&body, Instant::now());
-    tokio::time::sleep(proxy.delay / 2).await;
-    let sent = proxy.http.post(&proxy.node).header(header::CONTENT_TYPE, "application/json");
+    wait(proxy.delay / 2).await;
+    let sent = proxy
+        .http
+        .post(&proxy.node)
+        .header(header::CONTENT_TYPE, "application/json");
     let answer = async {
         let answer = sent.body(body).send().await?;
         let status = answer.status();
         Ok::<_, reqwest::Error>((status, answer.bytes().await?))
     };
     let answer = answer.await;
-    tokio::time::sleep(proxy.delay / 2).await;
+    wait(proxy.delay / 2).await;
     match answer {
         Ok((status, body)) => {
             (status, [(header::CONTENT_TYPE, "application/json")], body).into_response()
         }
         Err(_) => StatusCode::BAD_GATEWAY.into_response(),
+    }
+}
+
+/// Even a sleep of nothing lasts until the timer's next millisecond.
+async fn wait(delay: Duration) {
+    if !delay.is_zero() {
+        tokio::time::sleep(delay).await;
     }
 }
 
@@ -170,7 +191,9 @@ impl Proxy {
             match seen.traffic.calls.get_mut(&*call.method) {
                 Some(count) => *count += 1,
                 None => {
-                    seen.traffic.calls.insert(call.method.clone().into_owned(), 1);
+                    seen.traffic
+                        .calls
+                        .insert(call.method.clone().into_owned(), 1);
                 }
             }
         }
@@ -201,7 +224,10 @@ mod tests {
     fn traffic_since_a_look_holds_only_what_is_new() {
         let traffic = |requests, calls: &[(&str, u64)]| Traffic {
             requests,
-            calls: calls.iter().map(|(method, count)| ((*method).to_owned(), *count)).collect(),
+            calls: calls
+                .iter()
+                .map(|(method, count)| ((*method).to_owned(), *count))
+                .collect(),
         };
         let before = traffic(3, &[("a", 2), ("b", 1)]);
         let after = traffic(5, &[("a", 2), ("b", 4), ("c", 1)]);

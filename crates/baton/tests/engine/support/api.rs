@@ -153,7 +153,8 @@ impl Api {
             .unwrap()
     }
 
-    /// Waits until a transaction has a status. A final status that is not the one waited for is a failure.
+    /// Waits until a transaction has a status. A final status that is not the one waited for is a
+    /// failure.
     pub(crate) async fn reaches(&self, id: &str, status: &str) -> Value {
         let what = format!("{id} becomes {status}");
         until(&what, async || {

@@ -35,7 +35,8 @@ pub(crate) struct Engine {
 }
 
 impl Engine {
-    pub(super) async fn start(world: &World, arguments: &[&str]) -> Self {
+    /// Starts the engine and does not wait for anything.
+    pub(super) fn spawn(world: &World, arguments: &[&str]) -> Self {
         let number = fs::read_dir(world.path("")).unwrap().count();
         let log = world.path(&format!("engine-{number}.log"));
         let file = OpenOptions::new()
@@ -50,11 +51,15 @@ impl Engine {
             .stderr(file)
             .spawn()
             .unwrap();
-        let mut engine = Self {
+        Self {
             process,
             api: world.api(),
             log,
-        };
+        }
+    }
+
+    pub(super) async fn start(world: &World, arguments: &[&str]) -> Self {
+        let mut engine = Self::spawn(world, arguments);
         let address = until("the engine listens", async || {
             if let Some(status) = engine.process.try_wait().unwrap() {
                 panic!("the engine ended: {status}");
@@ -114,6 +119,7 @@ impl Engine {
     }
 }
 
+#[expect(clippy::print_stderr, reason = "a failed test shows the engine's log")]
 impl Drop for Engine {
     fn drop(&mut self) {
         let text = fs::read_to_string(&self.log).unwrap_or_default();

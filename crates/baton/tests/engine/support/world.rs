@@ -18,7 +18,8 @@ const API_KEY: &str = "0123456789abcdef0123456789abcdef";
 /// Time between blocks, unless a test makes them itself.
 const BLOCK: Duration = Duration::from_millis(200);
 
-/// What a test's world is made of. The default is a relayer `main` with one account and blocks five times a second.
+/// What a test's world is made of. The default is a relayer `main` with one account and blocks five
+/// times a second.
 pub(crate) struct Setup {
     mining: Mining,
     accounts: usize,
@@ -167,6 +168,11 @@ impl World {
     /// Starts the engine and waits until it listens.
     pub(crate) async fn launch(&self, arguments: &[&str]) -> Engine {
         Engine::start(self, arguments).await
+    }
+
+    /// Starts the engine and does not wait for anything.
+    pub(crate) fn spawn(&self) -> Engine {
+        Engine::spawn(self, &[])
     }
 
     /// A caller that knows no engine yet.

@@ -242,10 +242,15 @@ impl World {
     pub(crate) async fn until_all(&self, ids: &[RequestId], status: TxStatus) {
         let deadline = Instant::now() + PATIENCE;
         for id in ids {
-            while self.status(*id).await != status {
+            let mut pause = Duration::from_millis(5);
+            loop {
                 let now = self.status(*id).await;
+                if now == status {
+                    break;
+                }
                 assert!(Instant::now() < deadline, "{id} is {now:?}, not {status:?}");
-                sleep(Duration::from_millis(5)).await;
+                sleep(pause).await;
+                pause = (pause * 2).min(Duration::from_millis(320));
             }
         }
     }

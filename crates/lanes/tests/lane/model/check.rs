@@ -65,6 +65,9 @@ impl World {
             self.check_opened(&view);
             self.before.insert(view.address, view);
         }
+        let open = self.lane.requests();
+        let queued = open.filter(|r| self.lane.slot_of(r.id).is_none()).count();
+        assert_eq!(self.lane.queued(), queued, "the queue is not what has no slot");
     }
 
     /// Invariant 1.

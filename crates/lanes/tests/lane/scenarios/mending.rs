@@ -35,6 +35,39 @@ fn an_unanswered_offer_is_repeated_with_the_same_bytes_and_growing_pauses() {
 }
 
 #[test]
+fn what_says_nothing_is_no_acknowledgement() {
+    let silent = [
+        Verdict::Unknown,
+        Verdict::Busy,
+        Verdict::AddressReserved,
+        Verdict::SameNonceInProgress,
+    ];
+    for verdict in silent {
+        let mut world = world(&Setup::default());
+        let id = world.accept(spec(1));
+        world.read_inbox();
+        only(&mut world, |t| !matches!(t, Output::Broadcast(_)));
+        while world.commit(false) {}
+        let offer = world.broadcasts[0].clone();
+        world.tasks.clear();
+        world.feed(Input::Answered {
+            account: offer.account,
+            nonce: offer.nonce,
+            hash: offer.hash,
+            answers: vec![Answer::Refused {
+                verdict,
+                message: String::new(),
+            }],
+        });
+        world.run();
+        assert_eq!(status(&world, id), TxStatus::Sent, "{verdict:?}");
+        world.pass(750);
+        assert_eq!(world.broadcasts.len(), 2, "{verdict:?}");
+        assert_eq!(status(&world, id), TxStatus::Submitted, "{verdict:?}");
+    }
+}
+
+#[test]
 fn what_a_pool_forgot_is_offered_again_before_anything_is_bid() {
     let mut world = world(&Setup::default());
     let ids: Vec<_> = (0..3).map(|index| world.accept(spec(index))).collect();

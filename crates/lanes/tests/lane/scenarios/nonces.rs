@@ -54,6 +54,47 @@ fn a_nonce_that_is_too_low_because_of_our_own_transaction_is_found_out() {
 }
 
 #[test]
+fn a_receipt_that_the_head_contradicts_is_not_believed() {
+    let mut world = world(&Setup::default());
+    let id = world.accept(spec(1));
+    world.run();
+    let hash = world.broadcasts[0].hash;
+    world.feed(Input::Answered {
+        account: account(0),
+        nonce: 7,
+        hash,
+        answers: vec![baton_lanes::Answer::Refused {
+            verdict: Verdict::NonceTooLow,
+            message: String::new(),
+        }],
+    });
+    assert!(
+        world
+            .tasks
+            .iter()
+            .any(|t| matches!(t, Output::Lookup { .. }))
+    );
+    world.tasks.clear();
+    // A node that sits on a branch that the lane does not follow.
+    let mut other = world.chain.clone();
+    other.mine(&mut crate::model::rng::Rng::new(1), 0);
+    let mut receipt = other.mined(hash).map(|t| t.receipt.clone());
+    if let Some(receipt) = &mut receipt {
+        receipt.block_number = 100;
+    }
+    assert!(receipt.is_some());
+    world.feed(Input::Found {
+        account: account(0),
+        nonce: 7,
+        receipt,
+    });
+    world.run();
+    assert_eq!(status(&world, id), TxStatus::Submitted);
+    world.blocks(4);
+    assert_eq!(status(&world, id), TxStatus::Confirmed);
+}
+
+#[test]
 fn a_foreign_transaction_moves_a_request_only_when_that_is_final() {
     let mut world = world(&Setup::default());
     let id = world.accept(spec(1));
@@ -171,6 +212,29 @@ fn a_chain_that_runs_ahead_stops_the_account_until_it_is_adopted() {
     world.blocks(6);
     assert_eq!(status(&world, waiting), TxStatus::Confirmed);
     assert!(world.lane.alarms().is_empty());
+}
+
+#[test]
+fn a_stopped_account_goes_on_with_what_it_has_given_out() {
+    let mut world = world(&Setup::default());
+    let id = world.accept(spec(1));
+    world.run();
+    world.chain.pool.clear();
+    foreign(&mut world, 7);
+    foreign(&mut world, 8);
+    // Both are mined, then taken back for good: the slot is open again in an account that is stopped.
+    world.blocks(1);
+    assert_eq!(alarm_names(&world), ["foreign_nonce"]);
+    world.reorg(1, 100);
+    world.run();
+    world.pass(1_000);
+    world.blocks(4);
+    assert_eq!(status(&world, id), TxStatus::Confirmed);
+    assert_eq!(
+        world.lane.alarms().len(),
+        1,
+        "no new work until a person has looked"
+    );
 }
 
 #[test]

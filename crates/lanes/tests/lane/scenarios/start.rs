@@ -1,11 +1,11 @@
 //! Restarts, rolled-back stores, adoption.
 
 use baton_lanes::record::AccountRecord;
-use baton_lanes::{Alarm, Lane, RestoreError, Restored, SlotState};
+use baton_lanes::{Alarm, Lane, Output, RestoreError, Restored, SlotState};
 use baton_model::{Timestamp, TxStatus};
 
 use super::nonces::{foreign, pool_call};
-use super::{alarm_names, record, spec, status, world};
+use super::{alarm_names, only, record, spec, status, world};
 use crate::model::chain::State;
 use crate::model::{Setup, World, account};
 
@@ -111,6 +111,71 @@ fn a_pooled_transaction_that_the_store_forgot_is_adopted() {
     world.blocks(4);
     assert_eq!(status(&world, id), TxStatus::Confirmed);
     assert_eq!(world.chain.executions(&spec(1).call.data).len(), 1);
+}
+
+#[test]
+fn a_crash_between_two_adoptions_leaves_a_store_that_can_be_read() {
+    let mut world = World::new(&Setup::default(), 1);
+    let ids = [world.accept(spec(1)), world.accept(spec(2))];
+    pool_call(&mut world, 7, spec(1).call);
+    pool_call(&mut world, 8, spec(2).call);
+    while world.read_inbox() {}
+    only(&mut world, |t| matches!(t, Output::Survey));
+    // The first of two transactions that stand at the next nonces is shown, and adopted.
+    only(&mut world, |t| {
+        matches!(t, Output::Observe { nonce: 7, .. })
+    });
+    while world.commit(false) {}
+    assert!(world.store.slot(account(0), 7).is_some());
+    world.restart(false);
+    world.run();
+    world.blocks(4);
+    for id in ids {
+        assert_eq!(status(&world, id), TxStatus::Confirmed);
+    }
+    assert!(
+        world.broadcasts.iter().all(|o| o.nonce < 9),
+        "sent once each"
+    );
+}
+
+#[test]
+fn an_adoption_above_a_noop_waits_until_that_is_durable() {
+    let mut world = World::new(&Setup::default(), 1);
+    let id = world.accept(spec(1));
+    foreign(&mut world, 7);
+    pool_call(&mut world, 8, spec(1).call);
+    world.restart(true);
+    while world.read_inbox() {}
+    only(&mut world, |t| !matches!(t, Output::Sign { .. }));
+    while world.commit(false) {}
+    assert_eq!(
+        world.lane.slot_of(id),
+        None,
+        "the nonce below is not durable"
+    );
+    world.run();
+    assert_eq!(world.lane.slot_of(id), Some((account(0), 8)));
+    world.blocks(5);
+    assert_eq!(status(&world, id), TxStatus::Confirmed);
+    assert_eq!(world.chain.state(account(0)).nonce, 9);
+}
+
+#[test]
+fn a_chain_that_moves_on_during_the_survey_is_followed() {
+    let mut world = World::new(&Setup::default(), 1);
+    foreign(&mut world, 7);
+    world.restart(true);
+    only(&mut world, |t| matches!(t, Output::Survey));
+    foreign(&mut world, 8);
+    world.mine(0);
+    assert_eq!(world.chain.state(account(0)).nonce, 9);
+    while world.tell_event() {}
+    let id = world.accept(spec(1));
+    world.run();
+    assert_eq!(world.lane.slot_of(id), Some((account(0), 9)));
+    world.blocks(5);
+    assert_eq!(status(&world, id), TxStatus::Confirmed);
 }
 
 #[test]

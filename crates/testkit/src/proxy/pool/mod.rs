@@ -16,14 +16,12 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use baton_model::{Address, B256};
-use serde_json::json;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
-pub use rules::{GappedOverflow, PoolRules, Refusal, RefusalReason};
 pub(super) use rules::Candidate;
+pub use rules::{GappedOverflow, PoolRules, Refusal, RefusalReason};
 
-use super::trace::ProxyTrace;
 use super::upstream::Upstream;
 use rules::{Account, Head, Place, judge, judge_alone};
 use survey::Survey;
@@ -39,7 +37,6 @@ const READINGS_MAX: usize = 8;
 #[derive(Debug)]
 pub(super) struct StrictPool {
     upstream: Upstream,
-    trace: ProxyTrace,
     known: Mutex<Known>,
     settled: Notify,
 }
@@ -81,10 +78,9 @@ pub(super) enum NodeSaid {
 }
 
 impl StrictPool {
-    pub(super) fn new(upstream: Upstream, trace: ProxyTrace) -> Self {
+    pub(super) fn new(upstream: Upstream) -> Self {
         Self {
             upstream,
-            trace,
             known: Mutex::default(),
             settled: Notify::new(),
         }
@@ -98,8 +94,12 @@ impl StrictPool {
         let mut known = self.known();
         let head = known.head;
         let account = known.accounts.get_mut(&tx.from)?;
-        let place = judge(rules, head, account, tx).ok()?;
-        Some(Verdict::Forward(admit(account, tx, place)?))
+        match judge(rules, head, account, tx) {
+            Ok(place @ (Place::Known | Place::Slot)) => {
+                Some(Verdict::Forward(admit(account, tx, place)))
+            }
+            Ok(Place::Overflow) | Err(_) => None,
+        }
     }
 
     /// Decides after having read the account. Whatever the caller itself has admitted before must
@@ -115,14 +115,8 @@ impl StrictPool {
                 Some(false) => continue,
                 None => break,
             }
-            match self.decide(rules, tx) {
-                Decided::Verdict(verdict) => return verdict,
-                Decided::Drop(dropped) => {
-                    self.trace.count_forgotten();
-                    self.drop_at_node(dropped).await;
-                    return self.unchecked(tx);
-                }
-                Decided::NotQuiet => {}
+            if let Some(verdict) = self.decide(rules, tx) {
+                return verdict;
             }
         }
         self.unchecked(tx)
@@ -157,12 +151,7 @@ impl StrictPool {
 
     /// The refusal that holds now, for a transaction that the node has refused in its own words.
     pub(super) async fn refusal_now(&self, rules: &PoolRules, tx: &Candidate) -> Option<Refusal> {
-        // Nothing is to be dropped for a transaction that is not taken.
-        let rules = PoolRules {
-            gapped_max: None,
-            ..*rules
-        };
-        match self.judge_afresh(&rules, tx).await {
+        match self.judge_afresh(rules, tx).await {
             Verdict::Refuse(refusal) => Some(refusal),
             Verdict::Forward(admission) => {
                 self.settle(&admission, NodeSaid::Refused);
@@ -229,30 +218,25 @@ impl StrictPool {
         Some(true)
     }
 
-    fn decide(&self, rules: &PoolRules, tx: &Candidate) -> Decided {
+    /// Decides from what was just read; `None` when something came under way since.
+    fn decide(&self, rules: &PoolRules, tx: &Candidate) -> Option<Verdict> {
         let mut known = self.known();
         let head = known.head;
-        let Some(account) = known.accounts.get_mut(&tx.from) else {
-            return Decided::NotQuiet;
-        };
-        let place = judge(rules, head, account, tx);
-        match place {
-            Ok(place @ (Place::Known | Place::Slot)) => match admit(account, tx, place) {
-                Some(admission) => Decided::Verdict(Verdict::Forward(admission)),
-                None => Decided::NotQuiet,
-            },
-            Ok(Place::Overflow) | Err(_) if !is_quiet(account) => Decided::NotQuiet,
+        let account = known.accounts.get_mut(&tx.from)?;
+        match judge(rules, head, account, tx) {
+            Ok(place @ (Place::Known | Place::Slot)) => {
+                Some(Verdict::Forward(admit(account, tx, place)))
+            }
+            Ok(Place::Overflow) | Err(_) if !is_quiet(account) => None,
             Ok(Place::Overflow) => {
                 let highest = account.entries.last_key_value().map(|(nonce, _)| *nonce);
-                match highest.filter(|highest| *highest > tx.nonce) {
-                    Some(highest) => {
-                        let dropped = account.entries.remove(&highest);
-                        dropped.map_or(Decided::NotQuiet, |entry| Decided::Drop(entry.hash))
-                    }
-                    None => Decided::Verdict(Verdict::Forget),
+                if highest.is_some_and(|highest| highest > tx.nonce) {
+                    // geth drops the highest. anvil can drop none that waits for a nonce.
+                    return Some(Verdict::Forward(admit(account, tx, Place::Slot)));
                 }
+                Some(Verdict::Forget)
             }
-            Err(refusal) => Decided::Verdict(Verdict::Refuse(refusal)),
+            Err(refusal) => Some(Verdict::Refuse(refusal)),
         }
     }
 
@@ -260,17 +244,11 @@ impl StrictPool {
     fn unchecked(&self, tx: &Candidate) -> Verdict {
         let mut known = self.known();
         let account = known.accounts.get_mut(&tx.from);
-        let admitted = account.and_then(|account| admit(account, tx, Place::Slot));
+        let admitted = account.map(|account| admit(account, tx, Place::Slot));
         Verdict::Forward(admitted.unwrap_or_else(|| Admission {
             candidate: tx.clone(),
             takes_slot: false,
         }))
-    }
-
-    async fn drop_at_node(&self, hash: B256) {
-        // If the node does not answer, it keeps one transaction more than it should.
-        let call = ("anvil_dropTransaction", json!([hash]));
-        let _dropped = self.upstream.ask(&[call]).await;
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {
@@ -279,36 +257,24 @@ impl StrictPool {
     }
 }
 
-enum Decided {
-    Verdict(Verdict),
-    /// The node is to drop this one first.
-    Drop(B256),
-    /// Something came under way in between.
-    NotQuiet,
-}
-
 impl Admission {
     pub(super) fn candidate(&self) -> &Candidate {
         &self.candidate
     }
 }
 
-/// Takes the nonce for a transaction. `None` when the pool would have to drop another one first.
-fn admit(account: &mut Account, tx: &Candidate, place: Place) -> Option<Admission> {
-    let takes_slot = match place {
-        Place::Known => false,
-        Place::Slot => true,
-        Place::Overflow => return None,
-    };
+/// Takes the nonce for a transaction.
+fn admit(account: &mut Account, tx: &Candidate, place: Place) -> Admission {
+    let takes_slot = place != Place::Known;
     if takes_slot {
         let mut entry = tx.entry();
         entry.displaced = account.entries.remove(&tx.nonce).map(Box::new);
         account.entries.insert(tx.nonce, entry);
     }
-    Some(Admission {
+    Admission {
         candidate: tx.clone(),
         takes_slot,
-    })
+    }
 }
 
 fn is_quiet(account: &Account) -> bool {

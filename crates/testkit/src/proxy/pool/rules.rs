@@ -36,7 +36,9 @@ pub struct PoolRules {
 /// What becomes of gapped transactions beyond an account's limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GappedOverflow {
-    /// geth: the new one is answered as accepted, then the highest nonces are dropped in silence.
+    /// geth: all are answered as accepted, then the highest nonces are dropped in silence. anvil
+    /// cannot drop a gapped transaction, so here only a new one above all others is dropped; one
+    /// below is let in beyond the limit.
     DropHighest,
     /// The new one is refused as over the account's limit.
     Refuse,
@@ -149,7 +151,7 @@ pub(crate) enum Place {
     Known,
     /// It takes its nonce, and nothing else changes.
     Slot,
-    /// It is one gapped transaction too many: the account's highest nonce is dropped.
+    /// It is one gapped transaction too many.
     Overflow,
 }
 
@@ -243,7 +245,10 @@ pub(crate) fn judge(
         return Ok(Place::Known);
     }
     if tx.gas > head.gas_limit {
-        return refuse(RefusalReason::BlockGas, "exceeds block gas limit".to_owned());
+        return refuse(
+            RefusalReason::BlockGas,
+            "exceeds block gas limit".to_owned(),
+        );
     }
     if tx.nonce < account.nonce {
         return refuse(

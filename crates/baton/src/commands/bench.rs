@@ -1,0 +1,75 @@
+//! `baton bench`: what a relayer does under load, and whether the chain agrees.
+
+mod blocks;
+mod direct;
+mod keys;
+mod load;
+mod null_node;
+mod open;
+mod pace;
+mod plan;
+mod process;
+mod report;
+mod rpc;
+mod runner;
+mod stats;
+mod step;
+mod tap;
+mod targets;
+mod world;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+
+use super::say;
+use crate::cli::{BenchArgs, LoadArgs, Preset};
+use plan::Plan;
+use runner::Runner;
+
+/// Runs the bench. The status tells whether every request was executed as it was answered.
+pub async fn run(arguments: BenchArgs) -> Result<ExitCode> {
+    let plan = Plan::new(&arguments)?;
+    let mut runner = Runner::new(plan);
+    measure(&mut runner, &arguments.load).await?;
+    say(report::terminal(&runner.report))?;
+    runner.report.write(&arguments.output)?;
+    if runner.report.is_exact() {
+        say("Every request was executed exactly as it was answered.")?;
+        Ok(ExitCode::SUCCESS)
+    } else {
+        say(
+            "FAILED: requests were executed twice, or were accepted and not executed, or refused and executed.",
+        )?;
+        Ok(ExitCode::FAILURE)
+    }
+}
+
+async fn measure(runner: &mut Runner, load: &LoadArgs) -> Result<()> {
+    if load.preset == Some(Preset::Targets) {
+        return targets::run(runner).await;
+    }
+    let first = load.rates.first().copied().unwrap_or(100);
+    if let Some(count) = load.open {
+        say(format_args!("{count} open transactions, and a restart…"))?;
+        let number = runner.next_number();
+        runner.report.open = Some(open::run(&runner.plan, number, count, first).await?);
+        return Ok(());
+    }
+    let direct = if load.no_direct {
+        None
+    } else {
+        runner.direct().await?
+    };
+    for delay in &load.proxy_delay {
+        if load.search {
+            let start = direct.map_or(first, |direct| targets::start_rate(direct.mined_per_second));
+            runner.search(start, *delay).await?;
+            continue;
+        }
+        for rate in &load.rates {
+            runner.step(*rate, *delay).await?;
+        }
+    }
+    Ok(())
+}

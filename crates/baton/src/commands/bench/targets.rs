@@ -1,0 +1,279 @@
+//! Every figure that Baton commits to, beside what it comes to here.
+
+use std::time::Duration;
+
+use alloy_primitives::B256;
+use anyhow::Result;
+use serde::Serialize;
+use tokio::time::Instant;
+
+use super::keys::BenchKey;
+use super::plan::{OwnNode, Plan};
+use super::runner::Runner;
+use super::stats::ratio;
+use super::step::Step;
+use super::{open, say};
+
+/// Times of each step: long enough for ten blocks, short enough for a dozen steps in ten minutes.
+const WARM_UP: Duration = Duration::from_secs(4);
+const MEASURE: Duration = Duration::from_secs(12);
+/// Time between blocks.
+const BLOCK: Duration = Duration::from_secs(1);
+/// Where a search begins, as a share of the direct run.
+const START_SHARE: f64 = 0.8;
+/// Requests per second of the figures that name their rate, or need none.
+const CALLS_RATE: u32 = 200;
+const NULL_RATE: u32 = 1000;
+const OPEN_RATE: u32 = 500;
+const OPEN_COUNT: u32 = 10_000;
+/// Signatures that one is timed by: a fifth of a second.
+const SIGNATURES: u32 = 4000;
+/// Round trip of the slow node, in milliseconds.
+const SLOW_MS: u32 = 25;
+
+/// One figure.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Target {
+    pub(super) figure: &'static str,
+    pub(super) unit: Unit,
+    pub(super) better: Better,
+    /// What has to be reached.
+    pub(super) target: f64,
+    /// What would be good.
+    pub(super) goal: f64,
+    pub(super) measured: Option<f64>,
+}
+
+/// What a figure is counted in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Unit {
+    Percent,
+    Milliseconds,
+    Microseconds,
+    Megabytes,
+    Requests,
+}
+
+/// Which way a figure improves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Better {
+    More,
+    Less,
+}
+
+impl Target {
+    /// Whether the target is reached.
+    pub(super) fn is_met(&self) -> bool {
+        self.measured.is_some_and(|measured| match self.better {
+            Better::More => measured >= self.target,
+            Better::Less => measured <= self.target,
+        })
+    }
+
+    pub(super) fn target_text(&self) -> String {
+        self.unit.text(self.target)
+    }
+
+    pub(super) fn goal_text(&self) -> String {
+        self.unit.text(self.goal)
+    }
+
+    pub(super) fn measured_text(&self) -> String {
+        self.measured
+            .map_or_else(|| "-".to_owned(), |measured| self.unit.text(measured))
+    }
+}
+
+impl Unit {
+    fn text(self, number: f64) -> String {
+        match self {
+            Self::Percent => format!("{number:.0} %"),
+            Self::Milliseconds => format!("{number:.1} ms"),
+            Self::Microseconds => format!("{number:.0} us"),
+            Self::Megabytes => format!("{number:.0} MB"),
+            Self::Requests => format!("{number:.2}"),
+        }
+    }
+}
+
+/// Runs all of it.
+pub(super) async fn run(runner: &mut Runner) -> Result<()> {
+    runner.plan = Plan {
+        warm_up: WARM_UP,
+        measure: MEASURE,
+        ..runner.plan.on(OwnNode::Anvil(BLOCK))?
+    };
+    let direct = runner.direct().await?.map(|direct| direct.mined_per_second);
+    let fast = runner
+        .search(direct.map_or(CALLS_RATE, start_rate), 0)
+        .await?;
+    let best = fast.offered.unwrap_or(CALLS_RATE);
+    let slow = runner.search(best, SLOW_MS).await?;
+    let half = runner.step(rate(f64::from(best) / 2.0), 0).await?;
+    let calls = runner.step(CALLS_RATE, 0).await?;
+    say("10,000 open transactions, and a restart…")?;
+    let number = runner.next_number();
+    let open = open::run(&runner.plan, number, OPEN_COUNT, OPEN_RATE).await?;
+    runner.plan = runner.plan.on(OwnNode::Null(BLOCK))?;
+    say("On a node that costs nothing:")?;
+    let null = runner.step(NULL_RATE, 0).await?;
+    let signature = signature_seconds(runner.plan.seed)?;
+
+    let megabytes = |bytes: u64| Some(Duration::from_micros(bytes).as_secs_f64());
+    let percent = |part: Option<f64>, whole: Option<f64>| Some(100.0 * ratio(part?, whole?)?);
+    let values = [
+        percent(fast.mined_per_second, direct),
+        percent(slow.mined_per_second, fast.mined_per_second),
+        half.broadcast.map(|times| times.p50),
+        half.broadcast.map(|times| times.p99),
+        half.accepted.map(|times| times.p99),
+        calls.traffic.as_ref().map(|traffic| traffic.requests),
+        calls.traffic.as_ref().map(|traffic| traffic.calls),
+        open.resident_bytes.and_then(megabytes),
+        Some(open.restart_to_first_ms),
+        cpu_beyond(&null, signature),
+    ];
+    runner.report.targets = table(values);
+    runner.report.open = Some(open);
+    Ok(())
+}
+
+/// Names, targets and goals.
+fn table(values: [Option<f64>; 10]) -> Vec<Target> {
+    use Better::{Less, More};
+    use Unit::{Megabytes, Microseconds, Milliseconds, Percent, Requests};
+    let rows = [
+        (
+            "mined per second, of direct, 0 ms proxy",
+            Percent,
+            More,
+            80.0,
+            95.0,
+        ),
+        (
+            "mined per second with 25 ms proxy, of that with 0 ms",
+            Percent,
+            More,
+            85.0,
+            95.0,
+        ),
+        (
+            "POST to bytes at the node at half load, p50",
+            Milliseconds,
+            Less,
+            10.0,
+            3.0,
+        ),
+        (
+            "POST to bytes at the node at half load, p99",
+            Milliseconds,
+            Less,
+            50.0,
+            15.0,
+        ),
+        (
+            "POST answered (durable) at half load, p99",
+            Milliseconds,
+            Less,
+            15.0,
+            5.0,
+        ),
+        (
+            "RPC requests per mined transaction at 200/s",
+            Requests,
+            Less,
+            1.5,
+            0.2,
+        ),
+        ("RPC calls within them", Requests, Less, 1.5, 1.2),
+        (
+            "resident memory with 10,000 open transactions",
+            Megabytes,
+            Less,
+            150.0,
+            60.0,
+        ),
+        (
+            "restart with 10,000 open slots, to the first broadcast",
+            Milliseconds,
+            Less,
+            1000.0,
+            200.0,
+        ),
+        (
+            "CPU per transaction beyond the signature, null node",
+            Microseconds,
+            Less,
+            150.0,
+            50.0,
+        ),
+    ];
+    rows.into_iter()
+        .zip(values)
+        .map(|((figure, unit, better, target, goal), measured)| Target {
+            figure,
+            unit,
+            better,
+            target,
+            goal,
+            measured,
+        })
+        .collect()
+}
+
+/// Microseconds of processor time that a transaction takes beyond its signature.
+fn cpu_beyond(step: &Step, signature: f64) -> Option<f64> {
+    Some((step.cpu_seconds_per_1000? / 1000.0 - signature) * 1_000_000.0)
+}
+
+/// What one signature takes on this machine now.
+fn signature_seconds(seed: u64) -> Result<f64> {
+    let key = BenchKey::derive(seed, "signature")?;
+    let start = Instant::now();
+    let mut hash = B256::ZERO;
+    for _ in 0..SIGNATURES {
+        // Each hash depends on the signature before, so that none can be left out.
+        hash = key.signer.sign(hash).r.into();
+    }
+    Ok(start.elapsed().as_secs_f64() / f64::from(SIGNATURES))
+}
+
+/// Where a search begins when the node's ceiling is known.
+pub(super) fn start_rate(direct: f64) -> u32 {
+    rate(direct * START_SHARE)
+}
+
+/// A rate that a step can have.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "the number is clamped to the range before"
+)]
+fn rate(number: f64) -> u32 {
+    number.clamp(1.0, 20_000.0) as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_target_is_met_from_its_own_side() {
+        let values = [80.0, 84.9, 10.0, 50.1, 15.0, 1.5, 1.6, 150.0, 999.0, 151.0].map(Some);
+        let met: Vec<bool> = table(values).iter().map(Target::is_met).collect();
+        assert_eq!(
+            met,
+            [
+                true, false, true, false, true, true, false, true, true, false
+            ]
+        );
+        let unmeasured = table([None; 10]);
+        assert!(
+            unmeasured
+                .iter()
+                .all(|row| !row.is_met() && row.measured_text() == "-")
+        );
+    }
+}
