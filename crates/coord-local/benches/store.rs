@@ -1,7 +1,7 @@
 //! Durable commits per second, reads, scans and open time of the embedded store, as tables.
 //!
-//! `cargo bench -p baton-coord-local [-- DIRECTORY]`: the directory (default: the system's temporary one) decides which
-//! disk is measured.
+//! `cargo bench -p baton-coord-local [-- DIRECTORY]`: the directory (default: the system's
+//! temporary one) decides which disk is measured.
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
@@ -152,8 +152,8 @@ fn lane(index: u64) -> LaneId {
     LaneId::new(format!("tx/bench-{index:04}")).expect("a lane id")
 }
 
-/// The shape of accepting a request: its record and its idempotency key, which are random, its place in the list, and
-/// one record that is overwritten each time.
+/// The shape of accepting a request: its record and its idempotency key, which are random, its
+/// place in the list, and one record that is overwritten each time.
 fn batch(lane: &LaneId, turn: u64) -> Batch {
     let mut batch = Batch::new(lane.clone());
     let pool = RECORD_POOL.get_or_init(|| (0..POOL).map(record).collect());

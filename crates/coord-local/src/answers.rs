@@ -1,5 +1,5 @@
-//! The thread that answers: it raises the watermark over the groups that have become durable, and then tells whoever
-//! waits. Meanwhile the writer is at the next group.
+//! The thread that answers: it raises the watermark over the groups that have become durable, and
+//! then tells whoever waits. Meanwhile the writer is at the next group.
 
 use std::sync::mpsc::Receiver;
 use std::sync::{Arc, OnceLock};
@@ -22,8 +22,8 @@ pub(crate) enum Answer {
         /// The batch's share of the queue's memory.
         room: OwnedSemaphorePermit,
     },
-    /// Told only after the group as well: what refuses a batch may be another of its group, and whoever is told of that
-    /// must find it when it looks.
+    /// Told only after the group as well: what refuses a batch may be another of its group, and
+    /// whoever is told of that must find it when it looks.
     Refused {
         error: CommitError,
         answer: oneshot::Sender<Result<Committed, CommitError>>,
@@ -62,8 +62,9 @@ pub(crate) fn run(
 
 /// Stops the store for good, and says why.
 ///
-/// Whether the failed write is on the disk is unknown, and a second flush that succeeds would prove nothing about the
-/// first: only a look at the disk can tell, so nothing more is accepted until the store is reopened.
+/// Whether the failed write is on the disk is unknown, and a second flush that succeeds would prove
+/// nothing about the first: only a look at the disk can tell, so nothing more is accepted until the
+/// store is reopened.
 pub(crate) fn stop<'a>(stopped: &'a Stopped, error: &str) -> &'a str {
     stopped.get_or_init(|| {
         tracing::error!(error, "the store failed to write and stops accepting");

@@ -6,8 +6,9 @@ use baton_coord::Clock;
 use baton_model::Timestamp;
 use tokio::time::Instant;
 
-/// The time of day at the start of the process, moved on by the machine's steady clock: setting the machine's clock
-/// neither ends nor prolongs a lease. Leases do not outlive the process, so nothing else has to agree with it.
+/// The time of day at the start of the process, moved on by the machine's steady clock: setting the
+/// machine's clock neither ends nor prolongs a lease. Leases do not outlive the process, so nothing
+/// else has to agree with it.
 #[derive(Clone, Copy, Debug)]
 pub struct SystemClock {
     started: Timestamp,

@@ -75,7 +75,8 @@ impl Directory {
         })
     }
 
-    /// Looks at what is there. What a crash left of a store in the making is removed: nothing in it was acknowledged.
+    /// Looks at what is there. What a crash left of a store in the making is removed: nothing in it
+    /// was acknowledged.
     pub(crate) fn content(&self) -> Result<Content, OpenError> {
         let marker = self.path.join(MARKER);
         let found = match read_line(&marker) {

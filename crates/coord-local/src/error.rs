@@ -75,12 +75,12 @@ impl Classified for OpenError {
     }
 }
 
-/// Whether a failure of the underlying store means that its files are not what was written, as opposed to that they
-/// could not be reached.
+/// Whether a failure of the underlying store means that its files are not what was written, as
+/// opposed to that they could not be reached.
 pub(crate) fn is_damage(error: &fjall::Error) -> bool {
     match io_cause(error) {
-        // Reading past the end or before the start of a file that has been cut off, or finding it gone, or another where
-        // one was to be made.
+        // Reading past the end or before the start of a file that has been cut off, or finding it
+        // gone, or another where one was to be made.
         Some(io) => matches!(
             io.kind(),
             io::ErrorKind::UnexpectedEof

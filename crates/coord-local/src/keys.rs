@@ -1,7 +1,8 @@
 //! How lanes, values and logs are laid out in one ordered key space.
 //!
-//! Everything is in one key space, and so in one memory table and one journal of the underlying store: whatever part of
-//! its files is lost, the store's own counter is lost with it and [`crate::watermark`] notices.
+//! Everything is in one key space, and so in one memory table and one journal of the underlying
+//! store: whatever part of its files is lost, the store's own counter is lost with it and
+//! [`crate::watermark`] notices.
 
 use std::ops::Range;
 
@@ -155,8 +156,9 @@ fn within(kind: u8, lane: &LaneId, rest: &[u8]) -> Vec<u8> {
     key
 }
 
-/// Three bytes that tell most lanes apart. Lanes' names begin alike; the underlying store keeps the first four bytes of a
-/// key at hand and needs to fetch the rest only where these are equal. FNV-1a: part of the format, never to be changed.
+/// Three bytes that tell most lanes apart. Lanes' names begin alike; the underlying store keeps the
+/// first four bytes of a key at hand and needs to fetch the rest only where these are equal.
+/// FNV-1a: part of the format, never to be changed.
 fn mark(lane: &[u8]) -> [u8; MARK_BYTES] {
     let fold = |hash: u32, byte: &u8| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193);
     let [_, mark @ ..] = lane.iter().fold(0x811c_9dc5, fold).to_be_bytes();

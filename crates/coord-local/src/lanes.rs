@@ -1,8 +1,8 @@
 //! What the writer knows of each lane: its record and its lease.
 //!
-//! Leases live in memory only. A store is open in one process at a time, so whoever held a lease before this process
-//! started is gone for certain and delays nobody. The epoch is durable before an acquisition is answered, so epochs never
-//! repeat across restarts.
+//! Leases live in memory only. A store is open in one process at a time, so whoever held a lease
+//! before this process started is gone for certain and delays nobody. The epoch is durable before
+//! an acquisition is answered, so epochs never repeat across restarts.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

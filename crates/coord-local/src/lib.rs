@@ -1,7 +1,8 @@
 //! The embedded, durable store: a whole node with no other process.
 //!
-//! One directory, one process, one thread that writes. Batches that wait together are written and flushed together, and
-//! each is answered after the flush. Reads see exactly the groups that were flushed.
+//! One directory, one process, one thread that writes. Batches that wait together are written and
+//! flushed together, and each is answered after the flush. Reads see exactly the groups that were
+//! flushed.
 
 mod answers;
 mod clock;

@@ -31,7 +31,8 @@ use crate::writer::{Job, Writer};
 const QUEUE_JOBS_MAX: usize = 4 * 1024;
 /// Most memory, in KiB, of batches that wait for the writer: room for four of the largest.
 const QUEUE_KIB_MAX: usize = 64 * 1024;
-/// Longest read that is answered on the calling task; a longer one could hold up the runtime's other tasks.
+/// Longest read that is answered on the calling task; a longer one could hold up the runtime's
+/// other tasks.
 const INLINE_ENTRIES_MAX: usize = 256;
 /// Smallest write buffer: below this the store does little but move data.
 const BUFFER_BYTES_MIN: u64 = 64 * 1024;
@@ -50,13 +51,14 @@ pub struct Options {
     pub clock: Arc<dyn Clock>,
     /// Memory for blocks of the store's files, in bytes. Default: 64 MiB.
     pub cache_bytes: u64,
-    /// Bytes that are written to memory and the journal before they are moved to a sorted file. More means fewer moves,
-    /// and a longer replay when the store is opened. At least 64 KiB. Default: 64 MiB.
+    /// Bytes that are written to memory and the journal before they are moved to a sorted file.
+    /// More means fewer moves, and a longer replay when the store is opened. At least 64 KiB.
+    /// Default: 64 MiB.
     pub buffer_bytes: u64,
 }
 
-/// An embedded, durable store in a directory of its own. Clones share it. When the last one is dropped the store finishes
-/// what was handed in and closes, as [`LocalStore::close`] does.
+/// An embedded, durable store in a directory of its own. Clones share it. When the last one is
+/// dropped the store finishes what was handed in and closes, as [`LocalStore::close`] does.
 #[derive(Clone)]
 pub struct LocalStore {
     shared: Arc<Shared>,
@@ -86,8 +88,8 @@ impl Default for Options {
 }
 
 impl LocalStore {
-    /// Opens the store in `directory`, and makes one if the directory is empty or absent. Blocks on the disk: well under
-    /// a second with 100,000 records.
+    /// Opens the store in `directory`, and makes one if the directory is empty or absent. Blocks on
+    /// the disk: well under a second with 100,000 records.
     ///
     /// # Errors
     /// See [`OpenError`].
@@ -139,8 +141,8 @@ impl LocalStore {
         })
     }
 
-    /// Finishes what was handed in, answers it, ends all subscriptions and closes the files. Other clones get
-    /// [`StoreError::Unavailable`] from then on. Closing twice is no error.
+    /// Finishes what was handed in, answers it, ends all subscriptions and closes the files. Other
+    /// clones get [`StoreError::Unavailable`] from then on. Closing twice is no error.
     pub async fn close(&self) {
         let shared = Arc::clone(&self.shared);
         let closed = tokio::task::spawn_blocking(move || shared.close()).await;

@@ -1,9 +1,10 @@
 //! Opening after a write that a loss of power cut short.
 //!
-//! The underlying store drops an unfinished batch at the end of its journal by itself, but refuses to open when the disk
-//! kept the end of the batch and lost a part of its middle. Such a batch was never acknowledged. So the journal is cut
-//! where the damage begins, and the watermark decides whether that lost anything that was acknowledged: if so, the
-//! journal is put back as it was, and the store stays closed.
+//! The underlying store drops an unfinished batch at the end of its journal by itself, but refuses
+//! to open when the disk kept the end of the batch and lost a part of its middle. Such a batch was
+//! never acknowledged. So the journal is cut where the damage begins, and the watermark decides
+//! whether that lost anything that was acknowledged: if so, the journal is put back as it was, and
+//! the store stays closed.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -21,8 +22,8 @@ pub(crate) fn is_torn(error: &fjall::Error) -> bool {
     matches!(error, fjall::Error::JournalRecovery(_))
 }
 
-/// Cuts the journal to the longest beginning with which `open` succeeds, and returns what it gave. `complete` says
-/// whether everything acknowledged is there.
+/// Cuts the journal to the longest beginning with which `open` succeeds, and returns what it gave.
+/// `complete` says whether everything acknowledged is there.
 pub(crate) fn open_cut<T>(
     directory: &Directory,
     open: impl Fn() -> Result<T, fjall::Error>,
@@ -66,8 +67,8 @@ pub(crate) fn open_cut<T>(
     checked
 }
 
-/// What `attempt` gives for the greatest number below `length` for which it gives something, if it gives something for
-/// every number below that.
+/// What `attempt` gives for the greatest number below `length` for which it gives something, if it
+/// gives something for every number below that.
 fn longest<T>(
     length: usize,
     attempt: impl Fn(usize) -> Result<Option<T>, OpenError>,

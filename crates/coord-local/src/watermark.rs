@@ -1,12 +1,14 @@
 //! How much was acknowledged.
 //!
-//! A journal that ends early looks the same whether a crash tore a write that nobody was told of, or something cut off
-//! commits that were acknowledged. The watermark tells the two apart: after each durable group of commits, and before
-//! anybody hears of it, the group's number is written into a small file. A store that opens with less than that has lost
-//! acknowledged commits, or was replaced by an older copy, and says so.
+//! A journal that ends early looks the same whether a crash tore a write that nobody was told of,
+//! or something cut off commits that were acknowledged. The watermark tells the two apart: after
+//! each durable group of commits, and before anybody hears of it, the group's number is written
+//! into a small file. A store that opens with less than that has lost acknowledged commits, or was
+//! replaced by an older copy, and says so.
 //!
-//! It is flushed like the journal, which is a second, small flush for each group: otherwise a loss of power could leave an
-//! older number, and with it a journal that was damaged behind that number would pass.
+//! It is flushed like the journal, which is a second, small flush for each group: otherwise a loss
+//! of power could leave an older number, and with it a journal that was damaged behind that number
+//! would pass.
 
 use std::fs::{File, OpenOptions};
 use std::io;

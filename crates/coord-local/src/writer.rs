@@ -1,8 +1,8 @@
 //! The one thread that writes.
 //!
-//! It takes whatever has queued up, checks each batch against the state that the ones before it leave, writes all that
-//! hold as one atomic, flushed write of the underlying store, and hands them over to be answered (see
-//! [`crate::answers`]). The cost of a flush is shared by the whole group.
+//! It takes whatever has queued up, checks each batch against the state that the ones before it
+//! leave, writes all that hold as one atomic, flushed write of the underlying store, and hands them
+//! over to be answered (see [`crate::answers`]). The cost of a flush is shared by the whole group.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -28,7 +28,8 @@ use crate::record::StoreRecord;
 const GROUP_OPS_MAX: usize = 32 * 1024;
 /// Most bytes in one group: bounds the memory of the write in preparation.
 const GROUP_BYTES_MAX: usize = 16 * 1024 * 1024;
-/// Most trimmed entries that one batch removes from the disk; the rest goes with the lane's next batches.
+/// Most trimmed entries that one batch removes from the disk; the rest goes with the lane's next
+/// batches.
 const SWEEP_MAX: u64 = 4 * 1024;
 
 /// Something for the writer to do.
@@ -73,9 +74,9 @@ pub(crate) struct Writer {
 /// A group in preparation.
 struct Group {
     snapshot: Snapshot,
-    /// What it writes, `None` for what it removes. One entry for each key, however many batches of the group change it:
-    /// all entries of one write of the underlying store have the same age, so it could not tell which is the last. In
-    /// order, which the underlying store takes in faster.
+    /// What it writes, `None` for what it removes. One entry for each key, however many batches of
+    /// the group change it: all entries of one write of the underlying store have the same age, so
+    /// it could not tell which is the last. In order, which the underlying store takes in faster.
     writes: BTreeMap<UserKey, Option<UserValue>>,
     answers: Vec<Answer>,
     operations: usize,
@@ -204,8 +205,8 @@ impl Writer {
         }
     }
 
-    /// Adds a batch that holds to the group. From here on it is part of the state that later batches are checked
-    /// against.
+    /// Adds a batch that holds to the group. From here on it is part of the state that later
+    /// batches are checked against.
     fn stage_commit(&mut self, group: &mut Group, batch: &Batch) -> Result<Committed, CommitError> {
         let lane = self
             .lanes

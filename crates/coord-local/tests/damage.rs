@@ -144,7 +144,8 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// Ways of damaging a file of this length: what it is called, and the bytes that are left, `None` for no file.
+/// Ways of damaging a file of this length: what it is called, and the bytes that are left, `None`
+/// for no file.
 fn damages(bytes: &[u8], random: &mut StdRng) -> Vec<(String, Option<Vec<u8>>)> {
     let mut ways = vec![("removed".to_owned(), None)];
     if bytes.is_empty() {
@@ -208,7 +209,8 @@ async fn damage_is_never_silent() {
     assert!(counts["refused to open"] > 50 && counts.contains_key("refused to read"));
 }
 
-/// A group of commits of which the disk kept the end but not the middle, as a loss of power can leave it.
+/// A group of commits of which the disk kept the end but not the middle, as a loss of power can
+/// leave it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_torn_write_that_nobody_was_told_of_is_dropped() {
     let original = tempfile::tempdir().expect("a directory");

@@ -1,4 +1,5 @@
-//! What only real processes show: a writer killed at any point, a second process, a disk that is full.
+//! What only real processes show: a writer killed at any point, a second process, a disk that is
+//! full.
 //!
 //! This executable is also the child process: see `main`.
 

@@ -8,7 +8,7 @@ use crate::StoreError;
 /// Lists the lanes of a store.
 #[async_trait]
 pub trait Admin: Send + Sync {
-    /// Up to `limit` (1 to [`crate::SCAN_LIMIT_MAX`]) lanes that were ever leased or written to, in the order of their
-    /// names' bytes, beyond `after`.
+    /// Up to `limit` (1 to [`crate::SCAN_LIMIT_MAX`]) lanes that were ever leased or written to, in
+    /// the order of their names' bytes, beyond `after`.
     async fn lanes(&self, after: Option<&LaneId>, limit: usize) -> Result<Vec<LaneId>, StoreError>;
 }

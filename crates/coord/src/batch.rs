@@ -19,14 +19,14 @@ pub enum Precondition {
 
 /// One atomic change of one lane. Either all of it is applied, durably, or none of it.
 ///
-/// Checks come first (fence, then preconditions in order), then puts, deletes, appends and the trim. A key may occur in
-/// `puts` or in `deletes` once, not in both.
+/// Checks come first (fence, then preconditions in order), then puts, deletes, appends and the
+/// trim. A key may occur in `puts` or in `deletes` once, not in both.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Batch {
     /// The lane that this batch changes.
     pub lane: LaneId,
-    /// The epoch under which the writer acts. `None` writes without holding the baton: only for records that no holder
-    /// writes before it was told of them through the log.
+    /// The epoch under which the writer acts. `None` writes without holding the baton: only for
+    /// records that no holder writes before it was told of them through the log.
     pub fence: Option<Epoch>,
     /// What must hold.
     pub require: Vec<Precondition>,
@@ -36,8 +36,8 @@ pub struct Batch {
     pub deletes: Vec<Key>,
     /// Entries to append to the lane's log, in order.
     pub appends: Vec<Bytes>,
-    /// Remove the log's entries up to and including this position, which may be one that this batch appends. A
-    /// position beyond the last entry is refused as [`crate::CommitError::Invalid`].
+    /// Remove the log's entries up to and including this position, which may be one that this batch
+    /// appends. A position beyond the last entry is refused as [`crate::CommitError::Invalid`].
     pub trim: Option<Position>,
 }
 

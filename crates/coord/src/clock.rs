@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use baton_model::Timestamp;
 
-/// The clock by which a store decides when a lease has run out. It is passed in, so that tests and the simulator choose
-/// the time.
+/// The clock by which a store decides when a lease has run out. It is passed in, so that tests and
+/// the simulator choose the time.
 pub trait Clock: Send + Sync {
     /// The time now.
     fn now(&self) -> Timestamp;

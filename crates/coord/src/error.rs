@@ -8,7 +8,8 @@ use crate::{Epoch, Position};
 /// Why a batch was not, or perhaps not, applied.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CommitError {
-    /// Another holder has taken the lane: nothing was applied and nothing of this epoch ever will be.
+    /// Another holder has taken the lane: nothing was applied and nothing of this epoch ever will
+    /// be.
     #[error("epoch {given} is stale, the lane is at {current}")]
     Fenced {
         /// The epoch of the batch.
@@ -80,7 +81,8 @@ pub enum StoreError {
         /// What went wrong.
         reason: String,
     },
-    /// What is stored is not what was written: damaged, truncated, or sealed under a key that is not known.
+    /// What is stored is not what was written: damaged, truncated, or sealed under a key that is
+    /// not known.
     #[error("store damaged: {reason}")]
     Damaged {
         /// Where, and what is wrong.

@@ -12,7 +12,8 @@ use zeroize::Zeroizing;
 
 /// Bytes of an AES-256 key.
 const KEY_BYTES: usize = 32;
-/// Bytes of a key's id: enough to tell the keys of one store apart, too few to say anything about the key.
+/// Bytes of a key's id: enough to tell the keys of one store apart, too few to say anything about
+/// the key.
 pub(crate) const KEY_ID_BYTES: usize = 4;
 /// Most old keys: each stays only until `rotate` has rewritten what is under it.
 const OLD_KEYS_MAX: usize = 16;
@@ -21,7 +22,8 @@ const OLD_KEYS_MAX: usize = 16;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct KeyId(pub(crate) [u8; KEY_ID_BYTES]);
 
-/// One key that seals, and any number of old ones that are still read. Keys are wiped from memory on drop.
+/// One key that seals, and any number of old ones that are still read. Keys are wiped from memory
+/// on drop.
 pub struct Keyring {
     active: KeyId,
     ciphers: BTreeMap<KeyId, Aes256Gcm>,
@@ -72,8 +74,8 @@ pub enum KeyName {
 }
 
 impl Keyring {
-    /// Reads keys: base64 of 32 bytes each, white space around it ignored. The active key seals; the old ones are only
-    /// read.
+    /// Reads keys: base64 of 32 bytes each, white space around it ignored. The active key seals;
+    /// the old ones are only read.
     ///
     /// # Errors
     /// See [`KeyError`].

@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::StoreError;
 
-/// The number of an acquisition. It rises at every acquisition of a lane and never repeats, whatever restarts.
+/// The number of an acquisition. It rises at every acquisition of a lane and never repeats,
+/// whatever restarts.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
@@ -22,7 +23,8 @@ impl fmt::Display for Epoch {
     }
 }
 
-/// Who holds a lease: host, process and a random part, so that a restarted process is another holder.
+/// Who holds a lease: host, process and a random part, so that a restarted process is another
+/// holder.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct HolderId(pub String);
@@ -53,12 +55,12 @@ pub enum LeaseError {
     Store(#[from] StoreError),
 }
 
-/// Leases on lanes. The store's clock decides when one runs out; a holder must stop acting a margin before that by its
-/// own clock, counted from before it asked.
+/// Leases on lanes. The store's clock decides when one runs out; a holder must stop acting a margin
+/// before that by its own clock, counted from before it asked.
 #[async_trait]
 pub trait Lease: Send + Sync {
-    /// Takes the lane if nobody holds it or the holder's lease has run out. At most one holder is live at any time. A
-    /// holder that acquires again what it holds gets a new epoch.
+    /// Takes the lane if nobody holds it or the holder's lease has run out. At most one holder is
+    /// live at any time. A holder that acquires again what it holds gets a new epoch.
     async fn acquire(
         &self,
         lane: &LaneId,
@@ -66,10 +68,11 @@ pub trait Lease: Send + Sync {
         ttl: Duration,
     ) -> Result<Acquired, LeaseError>;
 
-    /// Extends the lease to `ttl` from now. A lease that ran out is [`LeaseError::Lost`] even if nobody took it.
+    /// Extends the lease to `ttl` from now. A lease that ran out is [`LeaseError::Lost`] even if
+    /// nobody took it.
     async fn renew(&self, lane: &LaneId, epoch: Epoch, ttl: Duration) -> Result<(), LeaseError>;
 
-    /// Gives the lane back: the next `acquire` succeeds at once, with a higher epoch, and batches under this epoch are
-    /// refused from now on.
+    /// Gives the lane back: the next `acquire` succeeds at once, with a higher epoch, and batches
+    /// under this epoch are refused from now on.
     async fn release(&self, lane: &LaneId, epoch: Epoch) -> Result<(), LeaseError>;
 }

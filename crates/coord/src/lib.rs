@@ -1,8 +1,9 @@
 //! The contract that every part of Baton stands on: leases, tables, logs and wake-ups.
 //!
-//! A **lane** is a named space of keys and one log. Whoever holds the lane's lease (the baton) has an **epoch**; batches
-//! carry it as a fence, and a store refuses a batch whose epoch is not the lane's current one in the same atomic step
-//! that would have applied it. So a holder that was paused past its lease can think what it likes: it cannot write.
+//! A **lane** is a named space of keys and one log. Whoever holds the lane's lease (the baton) has
+//! an **epoch**; batches carry it as a fence, and a store refuses a batch whose epoch is not the
+//! lane's current one in the same atomic step that would have applied it. So a holder that was
+//! paused past its lease can think what it likes: it cannot write.
 
 mod admin;
 mod batch;

@@ -7,17 +7,20 @@ use crate::{Batch, CommitError, Key, Precondition, Scan, StoreError};
 
 /// Longest key in bytes: keys are composed of short prefixes, ids, addresses and numbers.
 pub const KEY_BYTES_MAX: usize = 512;
-/// Largest value in bytes: a signed transaction of 128 KiB (geth's limit) as a record, with room for its history.
+/// Largest value in bytes: a signed transaction of 128 KiB (geth's limit) as a record, with room
+/// for its history.
 pub const VALUE_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Most operations in one batch: bounds how long one commit can hold up the others.
 pub const BATCH_OPS_MAX: usize = 16 * 1024;
-/// Most bytes of keys and values in one batch: four of the largest values; bounds the memory of a commit queue.
+/// Most bytes of keys and values in one batch: four of the largest values; bounds the memory of a
+/// commit queue.
 pub const BATCH_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Most entries that one scan or read returns: callers page.
 pub const SCAN_LIMIT_MAX: usize = 4 * 1024;
 /// Most keys that a scan passes over: a page number far out costs as much as reading up to it.
 pub const SCAN_SKIP_MAX: usize = 1024 * 1024;
-/// Longest wait of one read: whoever waits longer asks again, so that no task hangs on a store for good.
+/// Longest wait of one read: whoever waits longer asks again, so that no task hangs on a store for
+/// good.
 pub const READ_WAIT_MAX: Duration = Duration::from_secs(3600);
 /// Longest topic of a wake-up in bytes: a service prefix and a lane.
 pub const TOPIC_BYTES_MAX: usize = 256;

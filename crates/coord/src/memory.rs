@@ -1,7 +1,7 @@
 //! The reference model: a store in memory, as simple as the contract allows.
 //!
-//! Tests compare backends with it and the simulator runs on it. It keeps nothing when it is dropped, so it is no backend
-//! for production.
+//! Tests compare backends with it and the simulator runs on it. It keeps nothing when it is
+//! dropped, so it is no backend for production.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -28,8 +28,9 @@ pub struct Rotated {
     pub rewritten: u64,
     /// Values that were under the active key already.
     pub current: u64,
-    /// Log entries that are still under an old key, by key. Logs only grow and are trimmed, so their entries are not
-    /// rewritten: an old key is needed until the lanes that hold such entries have worked them off.
+    /// Log entries that are still under an old key, by key. Logs only grow and are trimmed, so
+    /// their entries are not rewritten: an old key is needed until the lanes that hold such entries
+    /// have worked them off.
     pub log_entries_under: BTreeMap<KeyId, u64>,
 }
 
@@ -65,9 +66,9 @@ impl Classified for RotateError {
 }
 
 impl<S: Table + Log + Admin> Sealed<S> {
-    /// Rewrites every value of every lane that is not under the active key, in bounded batches, and counts the log
-    /// entries that are under old keys. Values get new versions, so holders of lanes must not be running. After an
-    /// interruption, call it again: what is done is passed over.
+    /// Rewrites every value of every lane that is not under the active key, in bounded batches, and
+    /// counts the log entries that are under old keys. Values get new versions, so holders of lanes
+    /// must not be running. After an interruption, call it again: what is done is passed over.
     ///
     /// # Errors
     /// The first value that cannot be read or rewritten; see [`RotateError`].

@@ -4,9 +4,10 @@
 //! sealed value = format (1 byte) | key id (4) | nonce (12, random) | AES-256-GCM ciphertext and tag (16)
 //! ```
 //!
-//! The associated data is the lane and the key, or the lane alone for an entry of its log, so a value that was moved to
-//! another name does not open. Names of lanes and keys, positions and versions are not encrypted. Not detected: putting
-//! back an older value of the same key, and exchanging entries within one log.
+//! The associated data is the lane and the key, or the lane alone for an entry of its log, so a
+//! value that was moved to another name does not open. Names of lanes and keys, positions and
+//! versions are not encrypted. Not detected: putting back an older value of the same key, and
+//! exchanging entries within one log.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,8 +24,8 @@ use crate::{
     Log, LogEntry, Position, Scan, StoreError, Table, VALUE_BYTES_MAX, Wake, Wakeups,
 };
 
-/// First byte of a sealed value. No text or JSON begins with it, so that a value written without encryption is told
-/// apart.
+/// First byte of a sealed value. No text or JSON begins with it, so that a value written without
+/// encryption is told apart.
 const FORMAT: u8 = 0xb1;
 const NONCE_BYTES: usize = 12;
 const TAG_BYTES: usize = 16;
@@ -32,8 +33,9 @@ const HEADER_BYTES: usize = 1 + KEY_ID_BYTES + NONCE_BYTES;
 /// Bytes by which a sealed value is longer than what is in it.
 pub const SEAL_BYTES: usize = HEADER_BYTES + TAG_BYTES;
 
-/// Fills a buffer with random bytes from the operating system or, in a simulation, from a seed. Nonces are random, so
-/// one key must not seal more than 2^32 values (NIST SP 800-38D): rotate before that.
+/// Fills a buffer with random bytes from the operating system or, in a simulation, from a seed.
+/// Nonces are random, so one key must not seal more than 2^32 values (NIST SP 800-38D): rotate
+/// before that.
 pub type Entropy = Arc<dyn Fn(&mut [u8]) -> Result<(), EntropyError> + Send + Sync>;
 
 /// The source of randomness failed.

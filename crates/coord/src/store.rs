@@ -9,15 +9,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Batch, CommitError, Committed, Key, Lease, StoreError};
 
-/// The state of a value. Every commit to a lane gives the values it puts a version higher than all before in that lane,
-/// also across deletes, so a version never stands for two values.
+/// The state of a value. Every commit to a lane gives the values it puts a version higher than all
+/// before in that lane, also across deletes, so a version never stands for two values.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
 #[serde(transparent)]
 pub struct Version(pub u64);
 
-/// A place in a lane's log. The first entry is at 1; positions rise by one and are never reused, also after a trim.
+/// A place in a lane's log. The first entry is at 1; positions rise by one and are never reused,
+/// also after a trim.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
@@ -81,16 +82,16 @@ pub trait Table: Send + Sync {
     /// Keys in order, from one consistent state.
     async fn scan(&self, lane: &LaneId, scan: &Scan) -> Result<Vec<Entry>, StoreError>;
 
-    /// Applies a batch atomically and durably, or says why not. Commits to one lane are applied in the order in which
-    /// `commit` was called by one task.
+    /// Applies a batch atomically and durably, or says why not. Commits to one lane are applied in
+    /// the order in which `commit` was called by one task.
     async fn commit(&self, batch: Batch) -> Result<Committed, CommitError>;
 }
 
 /// The lane's log. Appends and trims are part of a [`Batch`].
 #[async_trait]
 pub trait Log: Send + Sync {
-    /// Up to `limit` entries after a position, in order. When there are none, waits up to `wait` for one, at most
-    /// [`crate::limits::READ_WAIT_MAX`].
+    /// Up to `limit` entries after a position, in order. When there are none, waits up to `wait`
+    /// for one, at most [`crate::limits::READ_WAIT_MAX`].
     async fn read(
         &self,
         lane: &LaneId,
@@ -99,7 +100,8 @@ pub trait Log: Send + Sync {
         wait: Duration,
     ) -> Result<Vec<LogEntry>, StoreError>;
 
-    /// The position of the last entry ever appended, [`Position`] 0 if there was none. Trimming does not change it.
+    /// The position of the last entry ever appended, [`Position`] 0 if there was none. Trimming
+    /// does not change it.
     async fn last(&self, lane: &LaneId) -> Result<Position, StoreError>;
 }
 
@@ -115,7 +117,8 @@ pub enum WakeEvent {
 /// A running subscription.
 #[async_trait]
 pub trait Wakeups: Send {
-    /// The next wake-up; `None` when the store has closed. Several publications may be heard as one.
+    /// The next wake-up; `None` when the store has closed. Several publications may be heard as
+    /// one.
     async fn next(&mut self) -> Option<WakeEvent>;
 }
 

@@ -27,7 +27,7 @@ pub(crate) fn run() {
             0 => 0,
             1 => 1,
             2 => 2,
-            _ => random.random_range(3..300),
+            _ => random.random_range(3..200),
         };
         let seen = write_and_kill(directory.path(), lines, &mut random);
         for (task, turn) in seen {
@@ -90,7 +90,7 @@ async fn verify(store: &baton_coord_local::LocalStore, task: u64, told: u64) -> 
     let found = store.get(&lane, &head()).await.expect("the store reads");
     let last = found.as_ref().map_or(0, |entry| number(&entry.value));
     assert!(
-        last <= told + 300,
+        last <= told + 200,
         "lane {task}: far more than was ever asked for"
     );
     let first = last.saturating_sub(KEPT) + 1;

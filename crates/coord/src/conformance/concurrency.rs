@@ -99,7 +99,8 @@ async fn one_of_many_creates<S: Store + Clone + 'static>(store: &S) {
     );
 }
 
-/// Batches that a backend writes together may put and delete the same key: the order of the log is what counts.
+/// Batches that a backend writes together may put and delete the same key: the order of the log is
+/// what counts.
 async fn the_last_batch_wins<S: Store + Clone + 'static>(store: &S) {
     let name = lane("tx/last");
     for round in 0..TURNS {
@@ -226,8 +227,8 @@ async fn one_log_many_writers<S: Store + Clone + 'static>(store: &S) {
     }
 }
 
-/// Holders compete under a clock that runs. Each writes its epoch to the log: if two were ever let in side by side, an
-/// older epoch stands behind a newer one.
+/// Holders compete under a clock that runs. Each writes its epoch to the log: if two were ever let
+/// in side by side, an older epoch stands behind a newer one.
 async fn one_holder_at_a_time<S: Store + Clone + 'static>(store: &S, clock: &Arc<ManualClock>) {
     let name = lane("tx/baton");
     let mut tasks = JoinSet::new();

@@ -24,8 +24,8 @@ use crate::{
     Position, Scan, Store, Table,
 };
 
-/// How long a check waits for something that must happen at once. Generous, because machines are busy; it is only ever
-/// waited out by a check that fails.
+/// How long a check waits for something that must happen at once. Generous, because machines are
+/// busy; it is only ever waited out by a check that fails.
 const PATIENCE: Duration = Duration::from_secs(20);
 const TTL: Duration = Duration::from_secs(10);
 
@@ -38,8 +38,8 @@ pub trait Backend: Send + Sync {
     /// An empty store, and the clock that decides when its leases run out.
     async fn fresh(&self) -> (Self::Store, Arc<ManualClock>);
 
-    /// Ends the process that has the store open, as far as the store can tell, and opens it again. `None` if the backend
-    /// does not outlive its process.
+    /// Ends the process that has the store open, as far as the store can tell, and opens it again.
+    /// `None` if the backend does not outlive its process.
     async fn restart(&self, store: Self::Store) -> Option<Self::Store>;
 }
 

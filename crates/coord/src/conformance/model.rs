@@ -105,8 +105,8 @@ enum Answer {
     Failed(String),
 }
 
-/// Runs `cases` random sequences on `store`, whose leases run by `clock`, and on the reference model. Each sequence has
-/// lanes of its own. Must not be called from within a runtime.
+/// Runs `cases` random sequences on `store`, whose leases run by `clock`, and on the reference
+/// model. Each sequence has lanes of its own. Must not be called from within a runtime.
 pub fn compare<S: Store + Clone>(
     runtime: &tokio::runtime::Runtime,
     store: &S,

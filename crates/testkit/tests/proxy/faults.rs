@@ -77,7 +77,7 @@ async fn each_fault_shows_what_it_claims_and_only_then_reaches_the_node() {
         // Reads go through while a rule waits for a send.
         assert_eq!(world.result("eth_chainId", json!([])).await, "0x7a69");
         let tx = account.transfer(nonce);
-        let body = request(7, SEND, json!([tx.raw]));
+        let body = request(7, SEND, &json!([tx.raw]));
         assert_eq!(seen(world.post_briefly(&body).await), shown, "{fault:?}");
         assert_eq!(world.at_node(&tx).await, reaches, "{fault:?}");
         assert_eq!(
@@ -126,7 +126,7 @@ async fn a_share_is_a_share_and_the_same_seed_gives_the_same() {
         world.control.inject(cut.on("eth_chainId"));
         let mut cuts = Vec::new();
         for _ in 0..200 {
-            let body = request(7, "eth_chainId", json!([]));
+            let body = request(7, "eth_chainId", &json!([]));
             cuts.push(world.post(&body).await.is_err());
             world.result("eth_blockNumber", json!([])).await;
         }
@@ -142,7 +142,7 @@ async fn a_share_is_a_share_and_the_same_seed_gives_the_same() {
 #[tokio::test]
 async fn delays_add_up_on_one_connection_and_not_across_connections() {
     let world = World::start().await;
-    let body = request(7, "eth_chainId", json!([]));
+    let body = request(7, "eth_chainId", &json!([]));
     let one = async || {
         let since = Instant::now();
         world.post(&body).await.unwrap();
@@ -164,7 +164,7 @@ async fn delays_add_up_on_one_connection_and_not_across_connections() {
     world
         .control
         .delay_forwarding(Delay::fixed(Duration::from_millis(400)));
-    let send = request(7, SEND, json!([tx.raw]));
+    let send = request(7, SEND, &json!([tx.raw]));
     assert!(world.post_briefly(&send).await.is_none());
     world.control.delay(Duration::ZERO);
     let deadline = Instant::now() + crate::support::PATIENCE;

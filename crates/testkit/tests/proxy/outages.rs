@@ -9,7 +9,7 @@ use crate::support::{Account, PATIENCE, SEND, World, request};
 #[tokio::test]
 async fn while_connections_are_refused_nothing_listens_and_the_port_stays_taken() {
     let world = World::start().await;
-    let body = request(7, "eth_chainId", json!([]));
+    let body = request(7, "eth_chainId", &json!([]));
     world.post(&body).await.unwrap();
     world.control.outage(Some(Outage::Refuse)).await;
     let since = Instant::now();
@@ -25,7 +25,7 @@ async fn while_connections_are_refused_nothing_listens_and_the_port_stays_taken(
 async fn an_outage_closes_what_is_under_way() {
     let world = World::start().await;
     world.control.delay(PATIENCE);
-    let body = request(7, "eth_chainId", json!([]));
+    let body = request(7, "eth_chainId", &json!([]));
     let under_way = world.post(&body);
     let outage = async {
         // The request is read when it is counted.
@@ -43,7 +43,7 @@ async fn a_hanging_node_reads_and_never_acts() {
     let world = World::start().await;
     world.control.outage(Some(Outage::Hang)).await;
     let tx = Account::dev(0).transfer(0);
-    let send = request(7, SEND, json!([tx.raw]));
+    let send = request(7, SEND, &json!([tx.raw]));
     assert!(world.post_briefly(&send).await.is_none());
     let end = async {
         world.trace.wait_for_sends(2).await;
@@ -62,7 +62,7 @@ async fn an_outage_ends_by_itself() {
     let span = Duration::from_millis(300);
     let since = Instant::now();
     world.control.outage_for(Outage::Refuse, span).await;
-    let body = request(7, "eth_chainId", json!([]));
+    let body = request(7, "eth_chainId", &json!([]));
     assert!(world.post(&body).await.is_err());
     while world.post(&body).await.is_err() {
         assert!(since.elapsed() < PATIENCE);
@@ -75,7 +75,7 @@ async fn an_outage_ends_by_itself() {
 async fn connections_can_be_cut_at_once() {
     let world = World::start().await;
     world.control.delay(PATIENCE);
-    let body = request(7, "eth_chainId", json!([]));
+    let body = request(7, "eth_chainId", &json!([]));
     let cut = async {
         while world.trace.requests() == 0 {
             tokio::task::yield_now().await;
@@ -101,7 +101,7 @@ async fn a_dead_node_is_a_closed_connection() {
     let options = ProxyOptions::default();
     let nowhere = Proxy::start("http://127.0.0.1:9", options).unwrap();
     let client = crate::support::client();
-    let body = request(7, "eth_chainId", json!([]));
+    let body = request(7, "eth_chainId", &json!([]));
     assert!(client.post(nowhere.url()).json(&body).send().await.is_err());
     assert_eq!(nowhere.trace().faults()["node-silent"], 1);
     assert!(trace.faults().is_empty());

@@ -15,7 +15,7 @@ async fn view(world: &World, account: &Account) -> Value {
     ];
     let batch: Vec<Value> = (0..)
         .zip(&asks)
-        .map(|(id, (method, params))| request(id, method, params.clone()))
+        .map(|(id, (method, params))| request(id, method, params))
         .collect();
     let (_, body) = world.post(&json!(batch)).await.unwrap();
     let answers: Vec<Value> = serde_json::from_str(&body).unwrap();

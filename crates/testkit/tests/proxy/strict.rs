@@ -441,8 +441,21 @@ async fn a_forgotten_or_refused_send_takes_no_slot() {
     let tx = account.sign(poor);
     let refused = world.answer(SEND, json!([tx.raw])).await;
     assert!(refused.get("error").is_some(), "{refused}");
-    let cheap = account.sign(Bid::at(1).paying(5 * GWEI, 1));
+    let cheap = account.sign(Bid::at(1).paying(5 * GWEI, 2));
     assert_eq!(world.send(&cheap).await, Ok(cheap.hash));
+    // A replacement that the node refuses leaves the incumbent in its place.
+    let poor = Bid {
+        gas: 20_000,
+        ..Bid::at(1)
+    };
+    let tx = account.sign(poor.paying(20 * GWEI, GWEI));
+    let refused = world.answer(SEND, json!([tx.raw])).await;
+    assert!(refused.get("error").is_some(), "{refused}");
+    let slightly_more = account.sign(Bid::at(1).paying(5 * GWEI + 1, 3));
+    assert_eq!(
+        world.send(&slightly_more).await,
+        Err(UNDERPRICED.to_owned())
+    );
 }
 
 #[tokio::test]

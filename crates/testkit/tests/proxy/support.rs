@@ -61,7 +61,7 @@ impl World {
 
     /// Makes a call; gives the whole answer.
     pub(crate) async fn answer(&self, method: &str, params: Value) -> Value {
-        let (status, body) = self.post(&request(7, method, params)).await.unwrap();
+        let (status, body) = self.post(&request(7, method, &params)).await.unwrap();
         assert_eq!(status, 200, "{body}");
         let answer: Value = serde_json::from_str(&body).unwrap();
         assert_eq!(answer["id"], 7, "{answer}");
@@ -107,14 +107,14 @@ pub(crate) fn client() -> reqwest::Client {
     builder.build().unwrap()
 }
 
-pub(crate) fn request(id: u64, method: &str, params: Value) -> Value {
+pub(crate) fn request(id: u64, method: &str, params: &Value) -> Value {
     json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params})
 }
 
 pub(crate) fn sends(txs: &[EncodedTx]) -> Value {
     let numbered = txs.iter().zip(0..);
     numbered
-        .map(|(tx, id)| request(id, SEND, json!([tx.raw])))
+        .map(|(tx, id)| request(id, SEND, &json!([tx.raw])))
         .collect()
 }
 

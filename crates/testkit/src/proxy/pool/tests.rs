@@ -1,6 +1,17 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use baton_model::U256;
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
+use serde_json::{Value, json};
+
 use super::rules::*;
 use super::*;
-use baton_model::U256;
 
 fn candidate(nonce: u64, max_fee: u128, tip: u128) -> Candidate {
     Candidate {
@@ -86,4 +97,79 @@ fn filling_a_gap_makes_what_waited_executable() {
     assert_eq!(judged(&waiting, &candidate(3, 1, 1)), Ok(Place::Slot));
     let filled = account(3, 10_000, &[(3, 1), (4, 1), (5, 1), (7, 1)]);
     assert_eq!(filled.next_executable(), 6);
+}
+
+/// A node that knows one empty account and makes a block whenever `moves` says so.
+async fn node(moves: impl Fn(u64) -> bool + Clone + Send + 'static) -> Upstream {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let blocks = Arc::new(AtomicU64::new(0));
+    tokio::spawn(async move {
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            let (blocks, moves) = (Arc::clone(&blocks), moves.clone());
+            let service = service_fn(move |request: Request<Incoming>| {
+                let (blocks, moves) = (Arc::clone(&blocks), moves.clone());
+                async move {
+                    let body = request.into_body().collect().await?.to_bytes();
+                    let calls: Vec<Value> = serde_json::from_slice(&body).unwrap();
+                    let answers = calls.iter().map(|call| {
+                        let result = match call["method"].as_str().unwrap() {
+                            "eth_getBlockByNumber" => {
+                                let reads = blocks.fetch_add(1, Ordering::Relaxed);
+                                let block = if moves(reads) { reads } else { 0 };
+                                json!({"hash": format!("{block:#x}"), "gasLimit": "0xffffff"})
+                            }
+                            "txpool_content" => json!({}),
+                            "eth_getCode" => json!("0x"),
+                            "eth_getTransactionCount" => json!("0x5"),
+                            _ => json!("0xffffffff"),
+                        };
+                        json!({"id": call["id"], "result": result})
+                    });
+                    let body = Value::from_iter(answers).to_string();
+                    Ok::<_, hyper::Error>(Response::new(body))
+                }
+            });
+            let serving = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+            tokio::spawn(serving);
+        }
+    });
+    Upstream::new(&url).unwrap()
+}
+
+#[tokio::test]
+async fn a_reading_with_a_block_in_between_refuses_nobody() {
+    let rules = PoolRules::default();
+    let used = candidate(4, 10, 10);
+    let still = StrictPool::new(node(|_| false).await);
+    let verdict = still.judge_afresh(&rules, &used).await;
+    assert!(matches!(verdict, Verdict::Refuse(_)), "{verdict:?}");
+    // The first two readings are torn, the third is whole.
+    let settles = StrictPool::new(node(|reads| reads < 4).await);
+    let verdict = settles.judge_afresh(&rules, &used).await;
+    assert!(matches!(verdict, Verdict::Refuse(_)), "{verdict:?}");
+    let never = StrictPool::new(node(|_| true).await);
+    let verdict = never.judge_afresh(&rules, &used).await;
+    assert!(matches!(verdict, Verdict::Forward(_)), "{verdict:?}");
+}
+
+#[tokio::test]
+async fn nothing_is_refused_for_the_sake_of_what_is_under_way() {
+    let rules = PoolRules::default();
+    let pool = StrictPool::new(node(|_| false).await);
+    let first = pool.judge_afresh(&rules, &candidate(5, 100, 100)).await;
+    let Verdict::Forward(first) = first else {
+        panic!("{first:?}")
+    };
+    let lower = candidate(5, 50, 50);
+    assert!(pool.judge(&rules, &lower).is_none());
+    {
+        let mut judging = std::pin::pin!(pool.judge_afresh(&rules, &lower));
+        let early = timeout_at(Instant::now() + Duration::from_millis(200), &mut judging).await;
+        assert!(early.is_err(), "{early:?}");
+        pool.settle(&first, NodeSaid::Refused);
+        let verdict = judging.await;
+        assert!(matches!(verdict, Verdict::Forward(_)), "{verdict:?}");
+    }
 }
