@@ -178,7 +178,8 @@ fn key(kind: u64, turn: u64) -> Bytes {
 fn record(turn: u64) -> Bytes {
     let hash = turn.wrapping_mul(0x9e37_79b9_7f4a_7c15);
     let text = format!(
-        r#"{{"version":1,"id":"{hash:016x}-{turn:016x}","status":"submitted","to":"0x{hash:016x}{:016x}{turn:08x}",
+        r#"{{"version":1,"id":"{hash:016x}-{turn:016x}","status":"submitted",
+"to":"0x{hash:016x}{:016x}{turn:08x}",
 "value":"1","gas_limit":21000,"speed":"average","nonce":{turn},"created_at":1700000000000,
 "attempts":[{{"hash":"0x{hash:016x}{:016x}{:016x}{:016x}","max_fee_per_gas":"1000000000",
 "max_priority_fee_per_gas":"1000000000","raw":"0x02f86c{:016x}{hash:016x}{:016x}{:016x}"}}]}}"#,

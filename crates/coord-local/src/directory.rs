@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! LOCK       locked by the process that has the store open; says who that is
-//! BATON      the format of the store; written last, so its presence says that the store was made completely
+//! BATON      the format of the store; written last: a store without it was not made completely
 //! acked      what was acknowledged (see `watermark`)
 //! data/      the files of the underlying store
 //! ```

@@ -34,7 +34,7 @@ pub struct Keyring {
 pub enum KeyError {
     /// Not base64.
     #[error(
-        "{name} is not base64 (standard alphabet with padding, as `openssl rand -base64 32` prints it)"
+        "{name} is not base64 (standard alphabet, padded, as `openssl rand -base64 32` prints it)"
     )]
     Encoding {
         /// Which key.

@@ -1,7 +1,7 @@
 //! Encryption of values before a backend sees them.
 //!
 //! ```text
-//! sealed value = format (1 byte) | key id (4) | nonce (12, random) | AES-256-GCM ciphertext and tag (16)
+//! sealed value = format (1 byte) | key id (4) | nonce (12, random) | AES-256-GCM text | tag (16)
 //! ```
 //!
 //! The associated data is the lane and the key, or the lane alone for an entry of its log, so a

@@ -24,11 +24,14 @@ use anyhow::Result;
 
 use super::say;
 use crate::cli::{BenchArgs, LoadArgs, Preset};
-use plan::Plan;
+use plan::{OwnNode, Plan};
 use runner::Runner;
 
 /// Runs the bench. The status tells whether every request was executed as it was answered.
 pub async fn run(arguments: BenchArgs) -> Result<ExitCode> {
+    // The HTTP library asks for a TLS provider even where no TLS is used; whoever comes first
+    // installs it.
+    let _already_installed = rustls::crypto::ring::default_provider().install_default();
     let plan = Plan::new(&arguments)?;
     let mut runner = Runner::new(plan);
     measure(&mut runner, &arguments.load).await?;
@@ -52,8 +55,9 @@ async fn measure(runner: &mut Runner, load: &LoadArgs) -> Result<()> {
     let first = load.rates.first().copied().unwrap_or(100);
     if let Some(count) = load.open {
         say(format_args!("{count} open transactions, and a restart…"))?;
+        runner.set_plan(runner.plan().on(OwnNode::Paused)?);
         let number = runner.next_number();
-        runner.report.open = Some(open::run(&runner.plan, number, count, first).await?);
+        runner.report.open = Some(open::run(runner.plan(), number, count, first).await?);
         return Ok(());
     }
     let direct = if load.no_direct {

@@ -23,7 +23,7 @@ pub(crate) struct Launch {
 impl Launch {
     /// With the `config.json` of a directory, where its log goes too. Listens on a loopback port,
     /// and limits its callers to what no load here reaches.
-    pub(crate) fn new(directory: &Path, data: PathBuf, port: u16) -> Self {
+    pub(crate) fn new(directory: &Path, data: &Path, port: u16) -> Self {
         let launch = Self {
             directory: directory.to_owned(),
             port,

@@ -104,7 +104,9 @@ impl Baton {
     /// Whether this process may act on the lane now. A process that was stopped for a while has to ask before it goes on:
     /// its timers may not have fired yet.
     pub(super) fn may_act(&self) -> bool {
-        self.until.borrow().is_some_and(|until| Instant::now() < until)
+        self.until
+            .borrow()
+            .is_some_and(|until| Instant::now() < until)
     }
 
     /// Ends when this process may no longer act on the lane. May be dropped and called again.

@@ -155,15 +155,18 @@ impl Follower {
     /// Reads the blocks from the window's end to the head.
     async fn read_on(&self, window: &mut Window, head: HeadRef) -> Reached {
         let next = window.last().map_or(head.number, |(last, _)| last + 1);
-        let fetched = stream::iter(next..=head.number).map(|number| async move {
-            (number, self.block(number, &self.accounts).await)
-        });
+        let fetched = stream::iter(next..=head.number)
+            .map(|number| async move { (number, self.block(number, &self.accounts).await) });
         let mut fetched = std::pin::pin!(fetched.buffered(FETCH_AHEAD));
         while let Some((number, block)) = fetched.next().await {
             match block {
                 Ok(Some(block)) if block.number != number => {
                     let given = block.number;
-                    tracing::warn!(block = number, given, "a node gave another block; trying again");
+                    tracing::warn!(
+                        block = number,
+                        given,
+                        "a node gave another block; trying again"
+                    );
                     return Reached::Nothing;
                 }
                 Ok(Some(block)) if window.last().is_none_or(|(_, hash)| hash == block.parent) => {
@@ -260,7 +263,10 @@ impl Window {
         let Some((last, _)) = self.last() else {
             return false;
         };
-        let known = self.blocks.iter().find(|(number, _)| *number == head.number);
+        let known = self
+            .blocks
+            .iter()
+            .find(|(number, _)| *number == head.number);
         match (known, head.hash) {
             (Some((_, known)), Some(hash)) if *known != hash => true,
             (Some(_), _) | (None, _) => head.number < last,

@@ -48,7 +48,9 @@ pub async fn run_lane(context: Arc<LaneContext>, mut stop: watch::Receiver<bool>
     while let Some(baton) = wait_for_baton(&context, &mut stop).await {
         // Whoever waits for what this lane does must not wait for ever because of a defect.
         let held = AssertUnwindSafe(hold(&context, &baton, &mut stop)).catch_unwind();
-        let ended = held.await.unwrap_or_else(|panic| Ended::Failed(describe(&*panic)));
+        let ended = held
+            .await
+            .unwrap_or_else(|panic| Ended::Failed(describe(&*panic)));
         let pause = match ended {
             Ended::Stopping => return baton.release().await,
             Ended::Lost => {
@@ -91,10 +93,7 @@ async fn sleep_unless(stop: &mut watch::Receiver<bool>, time: Duration) -> bool 
 }
 
 /// `None` when the process stops.
-async fn wait_for_baton(
-    context: &LaneContext,
-    stop: &mut watch::Receiver<bool>,
-) -> Option<Baton> {
+async fn wait_for_baton(context: &LaneContext, stop: &mut watch::Receiver<bool>) -> Option<Baton> {
     let (lane, options) = (context.relayer.lane(), &context.options);
     loop {
         let asked = Baton::acquire(&context.store, &lane, &options.holder, options.lease);
@@ -189,7 +188,12 @@ async fn drive(
         }
         session.act(commits);
         let (wake_at, has_room) = (session.wake_at(), session.has_room());
-        let Session { lane, tasks, offers, .. } = session;
+        let Session {
+            lane,
+            tasks,
+            offers,
+            ..
+        } = session;
         // What ends the tenure, and the end of a commit, come rarely and go first; all else takes turns.
         tokio::select! {
             biased;

@@ -250,7 +250,8 @@ impl Session {
             Output::FetchMarket => self.fetch_market(),
             Output::Status { id, status } => {
                 tracing::debug!(%id, status = status.as_str(), "request");
-                self.times.note_status(id, status, self.now, &self.context.status);
+                self.times
+                    .note_status(id, status, self.now, &self.context.status);
             }
             Output::Alarm(alarm) => self.alarm(&alarm),
         }
@@ -300,13 +301,18 @@ impl Session {
             self.tasks.ask(work::sign(signatures));
         }
         if !asked.estimates.is_empty() {
-            self.tasks.ask(work::estimate(for_estimates, asked.estimates));
+            self.tasks
+                .ask(work::estimate(for_estimates, asked.estimates));
         }
         if !asked.lookups.is_empty() {
             self.tasks.ask(work::look_up(for_lookups, asked.lookups));
         }
         if !asked.observations.is_empty() {
-            self.tasks.ask(work::observe(for_observations, chain_id, asked.observations));
+            self.tasks.ask(work::observe(
+                for_observations,
+                chain_id,
+                asked.observations,
+            ));
         }
     }
 
@@ -342,7 +348,8 @@ impl Session {
     }
 
     fn set_load(&self, load: Load) {
-        self.load.send_if_modified(|old| std::mem::replace(old, load) != load);
+        self.load
+            .send_if_modified(|old| std::mem::replace(old, load) != load);
     }
 }
 
@@ -355,9 +362,9 @@ fn weight(input: &Input) -> usize {
             Command::Cancel { .. } => 0,
         },
         Input::Signed { signed, .. } => signed.as_ref().map_or(0, |signed| signed.raw.len()),
-        Input::Observed { transaction, .. } => {
-            transaction.as_ref().map_or(0, |seen| seen.tx.call.data.len())
-        }
+        Input::Observed { transaction, .. } => transaction
+            .as_ref()
+            .map_or(0, |seen| seen.tx.call.data.len()),
         Input::Surveyed(_)
         | Input::Found { .. }
         | Input::Estimated { .. }

@@ -57,7 +57,10 @@ impl LaneStatus {
 
     pub(super) fn set(&self, state: LaneState) {
         let mut current = lock(&self.state);
-        let keep = matches!((&*current, &state), (LaneState::Failed(_), LaneState::Starting));
+        let keep = matches!(
+            (&*current, &state),
+            (LaneState::Failed(_), LaneState::Starting)
+        );
         if *current != state && !keep {
             tracing::info!(relayer_id = %self.relayer, from = ?*current, to = ?state, "lane state");
             *current = state;

@@ -36,7 +36,11 @@ async fn stopping_hands_over_at_once() {
     assert!(stopped.elapsed() < Duration::from_millis(50));
     let second = world.start("second");
     second.until_running().await;
-    assert!(stopped.elapsed() < Duration::from_millis(200), "{:?}", stopped.elapsed());
+    assert!(
+        stopped.elapsed() < Duration::from_millis(200),
+        "{:?}",
+        stopped.elapsed()
+    );
     second.shut_down().await;
 }
 
@@ -52,7 +56,11 @@ async fn after_a_crash_a_successor_waits_for_the_lease_and_no_longer() {
     first.kill().await;
     let crashed = Instant::now();
     second.until_running().await;
-    assert!(crashed.elapsed() <= LEASE + LEASE / 3, "{:?}", crashed.elapsed());
+    assert!(
+        crashed.elapsed() <= LEASE + LEASE / 3,
+        "{:?}",
+        crashed.elapsed()
+    );
     second.shut_down().await;
 }
 
@@ -97,7 +105,11 @@ async fn two_processes_never_act_at_the_same_time() {
             ids.extend(world.accept(20).await);
             cut.store.set_link(link);
             sleep(LEASE * 2).await;
-            let other = if std::ptr::eq(cut, &first) { &second } else { &first };
+            let other = if std::ptr::eq(cut, &first) {
+                &second
+            } else {
+                &first
+            };
             assert_eq!(other.status.state(), LaneState::Running, "{link:?}");
             ids.extend(world.accept(20).await);
             cut.store.set_link(Link::Up);

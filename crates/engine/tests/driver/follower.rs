@@ -113,7 +113,11 @@ async fn after_an_outage_it_jumps_to_the_head_and_says_that_nothing_is_certain()
     listener.until_head().await;
     listener.chain.mine(65);
     listener.until_head().await;
-    assert_eq!(listener.rollbacks, [GENESIS + 4], "below the first block that was followed");
+    assert_eq!(
+        listener.rollbacks,
+        [GENESIS + 4],
+        "below the first block that was followed"
+    );
     assert_eq!(listener.told.len(), 1, "and on from the head");
     listener.chain.mine(1);
     listener.until_head().await;
@@ -172,7 +176,11 @@ async fn a_reorganisation_deeper_than_the_window_is_a_fresh_start() {
 #[tokio::test(start_paused = true)]
 async fn errors_in_between_only_cost_time() {
     let _logs = Logs::watch();
-    for fault in [Fault::NoAnswer, Fault::Answered(-32_000, "busy"), Fault::Nothing] {
+    for fault in [
+        Fault::NoAnswer,
+        Fault::Answered(-32_000, "busy"),
+        Fault::Nothing,
+    ] {
         let mut listener = Listener::start();
         listener.until_head().await;
         for depth in [0, 3] {

@@ -26,7 +26,11 @@ async fn what_is_accepted_is_mined_once_and_told() {
     let ids = world.accept(100).await;
     world.until_all(&ids, TxStatus::Confirmed).await;
     world.assert_executed_once(ids.len());
-    assert_eq!(world.chain.offered().len(), ids.len(), "each was offered once");
+    assert_eq!(
+        world.chain.offered().len(),
+        ids.len(),
+        "each was offered once"
+    );
     let senders: std::collections::BTreeSet<_> =
         world.chain.offered().iter().map(|tx| tx.from).collect();
     assert_eq!(senders.len(), 3, "all accounts were used");
@@ -42,7 +46,11 @@ async fn from_acceptance_to_broadcast_nothing_waits_for_a_clock() {
     let accepted = Instant::now();
     let ids = world.accept(5).await;
     world.until_all(&ids, TxStatus::Submitted).await;
-    assert!(accepted.elapsed() <= Duration::from_millis(10), "{:?}", accepted.elapsed());
+    assert!(
+        accepted.elapsed() <= Duration::from_millis(10),
+        "{:?}",
+        accepted.elapsed()
+    );
     process.shut_down().await;
 }
 
@@ -53,7 +61,11 @@ async fn a_quiet_lane_shows_at_once_that_it_runs() {
     let process = world.start("first");
     let started = Instant::now();
     process.until_running().await;
-    assert!(started.elapsed() < Duration::from_millis(200), "{:?}", started.elapsed());
+    assert!(
+        started.elapsed() < Duration::from_millis(200),
+        "{:?}",
+        started.elapsed()
+    );
     process.shut_down().await;
 }
 
@@ -82,7 +94,10 @@ async fn the_largest_calls_fit_into_batches() {
     world.until_all(&ids, TxStatus::Confirmed).await;
     world.assert_executed_once(ids.len());
     let largest = process.store.applied().iter().map(Batch::bytes).max();
-    assert!(largest.unwrap() > 1 << 20, "calls are in batches: {largest:?}");
+    assert!(
+        largest.unwrap() > 1 << 20,
+        "calls are in batches: {largest:?}"
+    );
     process.shut_down().await;
 }
 
@@ -202,7 +217,9 @@ async fn a_slow_signature_keeps_no_other_account_back_and_a_failing_signer_is_to
     let executed = || world.chain.executed().len();
     until(|| format!("{} executed", executed()), || executed() == 16).await;
     process
-        .until(|state| matches!(state, LaneState::Alarmed(why) if why[0].contains("signer_failing")))
+        .until(
+            |state| matches!(state, LaneState::Alarmed(why) if why[0].contains("signer_failing")),
+        )
         .await;
     world.signers[0].set(Mood::Signs);
     world.until_all(&ids, TxStatus::Confirmed).await;
@@ -228,8 +245,14 @@ async fn a_defect_in_a_task_is_told_and_the_lane_starts_over() {
     let _mining = world.mine_every(BLOCK);
     world.signers[0].set(Mood::Panics);
     let ids = world.accept(5).await;
-    process.until(|state| matches!(state, LaneState::Failed(_))).await;
-    assert!(logs.take().iter().any(|error| error.contains("ended badly")));
+    process
+        .until(|state| matches!(state, LaneState::Failed(_)))
+        .await;
+    assert!(
+        logs.take()
+            .iter()
+            .any(|error| error.contains("ended badly"))
+    );
     for what in ["estimate", "broadcast", "block_receipts", "market"] {
         world.chain.fail(what, &Fault::Panic, 1);
     }
@@ -257,7 +280,10 @@ async fn a_lane_that_cannot_be_read_shows_why_and_is_tried_again() {
     for _ in 0..40 {
         sleep(Duration::from_millis(500)).await;
         let state = process.status.state();
-        assert!(matches!(state, LaneState::Failed(_)), "it stays failed: {state:?}");
+        assert!(
+            matches!(state, LaneState::Failed(_)),
+            "it stays failed: {state:?}"
+        );
     }
     assert!(logs.take().len() >= 3, "it was tried again");
     let mut repair = Batch::new(world.lane());
@@ -321,17 +347,18 @@ async fn on_the_embedded_store_a_crash_and_a_new_start_lose_and_double_nothing()
     let _mining = world.mine_every(Duration::from_millis(20));
     let mut ids = world.accept(40).await;
     let mut opened = store;
-    for life in 0..3_u64 {
+    for life in 0..3 {
         // Whoever restarts under the same name need not wait for the lease.
         let process = world.start("process");
         process.until_running().await;
         ids.extend(world.accept(40).await);
-        let some = ids[ids.len() - 60 + 10 * life as usize];
+        let some = ids[ids.len() - 60 + 10 * life];
         world.until_all(&[some], TxStatus::Confirmed).await;
         process.kill().await;
         opened.close().await;
         opened = open();
         world.inner = opened.clone();
+        world.check_durability();
     }
     let process = world.start("process");
     world.until_all(&ids, TxStatus::Confirmed).await;

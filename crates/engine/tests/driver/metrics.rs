@@ -12,7 +12,10 @@ use crate::support::logs::Logs;
 const BLOCK: Duration = Duration::from_secs(1);
 
 fn assert_shown(text: &str, line: &str) {
-    assert!(text.lines().any(|shown| shown == line), "no {line:?} in\n{text}");
+    assert!(
+        text.lines().any(|shown| shown == line),
+        "no {line:?} in\n{text}"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -37,16 +40,18 @@ async fn a_life_is_counted_and_timed() {
         "submission_to_confirmation",
         "creation_to_confirmation",
     ] {
-        let count = format!(
-            r#"transaction_processing_seconds_count{{{labels},stage="{stage}"}} 7"#
-        );
+        let count =
+            format!(r#"transaction_processing_seconds_count{{{labels},stage="{stage}"}} 7"#);
         assert_shown(&text, &count);
     }
     let under_a_second = format!(
         r#"transaction_processing_seconds_bucket{{le="1.0",{labels},stage="creation_to_confirmation"}} 0"#
     );
     assert_shown(&text, &under_a_second);
-    assert_shown(&text, &format!(r#"transactions_by_status{{{labels},status="confirmed"}} 7"#));
+    assert_shown(
+        &text,
+        &format!(r#"transactions_by_status{{{labels},status="confirmed"}} 7"#),
+    );
     let account = world.relayer.accounts[0];
     let account = format!(r#"relayer_id="main",account="{account}""#);
     assert_shown(&text, &format!("account_nonce_drift{{{account}}} 0"));
@@ -62,15 +67,29 @@ async fn alarms_are_shown_while_they_last() {
     let process = world.start("first");
     let _mining = world.mine_every(BLOCK);
     let ids = world.accept(1).await;
-    process.until(|state| matches!(state, LaneState::Alarmed(_))).await;
+    process
+        .until(|state| matches!(state, LaneState::Alarmed(_)))
+        .await;
     let labels = r#"relayer_id="main",alarm="low_balance""#;
-    assert_shown(&process.metrics(), &format!("lane_alarms_active{{{labels}}} 1"));
-    assert_shown(&process.metrics(), &format!("lane_alarms_total{{{labels}}} 1"));
+    assert_shown(
+        &process.metrics(),
+        &format!("lane_alarms_active{{{labels}}} 1"),
+    );
+    assert_shown(
+        &process.metrics(),
+        &format!("lane_alarms_total{{{labels}}} 1"),
+    );
     world.chain.set_balance(U256::from(u128::MAX));
     world.until_all(&ids, TxStatus::Confirmed).await;
     process.until_running().await;
-    assert_shown(&process.metrics(), &format!("lane_alarms_active{{{labels}}} 0"));
-    assert_shown(&process.metrics(), &format!("lane_alarms_total{{{labels}}} 1"));
+    assert_shown(
+        &process.metrics(),
+        &format!("lane_alarms_active{{{labels}}} 0"),
+    );
+    assert_shown(
+        &process.metrics(),
+        &format!("lane_alarms_total{{{labels}}} 1"),
+    );
     process.shut_down().await;
 }
 

@@ -24,11 +24,17 @@ async fn a_chain_without_pending_counts_is_run_without_them() {
     ];
     for (code, message, within) in cases {
         let world = World::new();
-        world.chain.fail("pending_nonces", &Fault::Answered(code, message), 1000);
+        world
+            .chain
+            .fail("pending_nonces", &Fault::Answered(code, message), 1000);
         let started = Instant::now();
         let process = world.start("first");
         process.until_running().await;
-        assert!(started.elapsed() < within, "{message}: {:?}", started.elapsed());
+        assert!(
+            started.elapsed() < within,
+            "{message}: {:?}",
+            started.elapsed()
+        );
         process.shut_down().await;
     }
 }
@@ -69,7 +75,10 @@ async fn an_old_head_is_no_state_to_start_from() {
 #[tokio::test(start_paused = true)]
 async fn a_market_that_is_not_known_holds_and_is_not_asked_for_by_a_crowd() {
     let _logs = Logs::watch();
-    for fault in [Fault::NoAnswer, Fault::Answered(-32_601, "eth_feeHistory does not exist")] {
+    for fault in [
+        Fault::NoAnswer,
+        Fault::Answered(-32_601, "eth_feeHistory does not exist"),
+    ] {
         let world = World::new();
         world.chain.fail("market", &fault, 100_000);
         let process = world.start("first");
@@ -114,7 +123,11 @@ async fn a_call_that_hangs_does_not_keep_the_next_offers_back() {
     let asked = Instant::now();
     let next = world.accept(5).await;
     world.until_all(&next, TxStatus::Submitted).await;
-    assert!(asked.elapsed() < Duration::from_secs(1), "{:?}", asked.elapsed());
+    assert!(
+        asked.elapsed() < Duration::from_secs(1),
+        "{:?}",
+        asked.elapsed()
+    );
     process.shut_down().await;
 }
 
@@ -129,7 +142,11 @@ async fn receipts_that_a_node_refuses_together_are_asked_for_one_by_one() {
     first.shut_down().await;
     // Mined while nobody runs the lane: receipts tell.
     world.chain.mine(1);
-    world.chain.fail("receipts", &Fault::Answered(-32_000, "one of them is bad"), 7);
+    world.chain.fail(
+        "receipts",
+        &Fault::Answered(-32_000, "one of them is bad"),
+        7,
+    );
     world.chain.fail("receipts", &Fault::Nothing, 3);
     let second = world.start("second");
     let _mining = world.mine_every(BLOCK);
@@ -142,7 +159,11 @@ async fn receipts_that_a_node_refuses_together_are_asked_for_one_by_one() {
 #[tokio::test(start_paused = true)]
 async fn receipts_of_a_block_that_do_not_come_are_looked_up() {
     let _logs = Logs::watch();
-    for fault in [Fault::NoAnswer, Fault::Answered(-32_000, "busy"), Fault::Nothing] {
+    for fault in [
+        Fault::NoAnswer,
+        Fault::Answered(-32_000, "busy"),
+        Fault::Nothing,
+    ] {
         let world = World::new();
         let process = world.start("first");
         process.until_running().await;

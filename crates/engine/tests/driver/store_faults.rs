@@ -42,7 +42,11 @@ async fn lost_replies_double_nothing() {
 #[tokio::test(start_paused = true)]
 async fn every_mixture_of_faults_ends_in_one_execution() {
     let _logs = Logs::watch();
-    let kinds = [CommitFault::LoseReply, CommitFault::Unavailable, CommitFault::Late];
+    let kinds = [
+        CommitFault::LoseReply,
+        CommitFault::Unavailable,
+        CommitFault::Late,
+    ];
     for seed in 1..=10_u64 {
         let world = World::with(2, 8);
         let process = world.start("first");
@@ -51,14 +55,21 @@ async fn every_mixture_of_faults_ends_in_one_execution() {
         let mut dice = seed;
         let mut ids = Vec::new();
         for _ in 0..12 {
-            dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            dice = dice
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
             let fault = kinds[(dice >> 33) as usize % kinds.len()];
-            process.store.fail_commits(fault, (dice >> 60) as usize % 3 + 1);
+            process
+                .store
+                .fail_commits(fault, (dice >> 60) as usize % 3 + 1);
             ids.extend(world.accept(5).await);
             sleep(Duration::from_millis((dice >> 40) % 900)).await;
             for late in process.store.apply_late().await {
                 // The batch itself, or its repetition, whichever came first.
-                assert!(matches!(late, Ok(_) | Err(CommitError::Precondition { .. })), "{late:?}");
+                assert!(
+                    matches!(late, Ok(_) | Err(CommitError::Precondition { .. })),
+                    "{late:?}"
+                );
             }
         }
         world.until_all(&ids, TxStatus::Confirmed).await;
@@ -81,12 +92,17 @@ async fn a_commit_that_comes_after_its_repetition_changes_nothing() {
     world.until_all(&second, TxStatus::Submitted).await;
     let before = table(&world).await;
     let late = process.store.apply_late().await;
-    assert!(matches!(late[..], [Err(CommitError::Precondition { .. })]), "{late:?}");
+    assert!(
+        matches!(late[..], [Err(CommitError::Precondition { .. })]),
+        "{late:?}"
+    );
     assert_eq!(table(&world).await, before);
     process.kill().await;
     let _mining = world.mine_every(BLOCK);
     let successor = world.start("second");
-    world.until_all(&[first, second].concat(), TxStatus::Confirmed).await;
+    world
+        .until_all(&[first, second].concat(), TxStatus::Confirmed)
+        .await;
     world.assert_executed_once(6);
     successor.shut_down().await;
 }
@@ -101,10 +117,15 @@ async fn a_commit_of_a_tenure_that_was_given_up_is_fenced() {
     process.store.fail_commits(CommitFault::Hang, 1);
     world.signers[0].set(crate::support::signer::Mood::Panics);
     let ids = world.accept(3).await;
-    process.until(|state| matches!(state, LaneState::Failed(_))).await;
+    process
+        .until(|state| matches!(state, LaneState::Failed(_)))
+        .await;
     process.until_running().await;
     let late = process.store.apply_late().await;
-    assert!(matches!(late[..], [Err(CommitError::Fenced { .. })]), "{late:?}");
+    assert!(
+        matches!(late[..], [Err(CommitError::Fenced { .. })]),
+        "{late:?}"
+    );
     let _mining = world.mine_every(BLOCK);
     world.until_all(&ids, TxStatus::Confirmed).await;
     world.assert_executed_once(3);
@@ -122,7 +143,11 @@ async fn a_commit_without_any_answer_is_repeated() {
     let accepted = Instant::now();
     let ids = world.accept(3).await;
     world.until_all(&ids, TxStatus::Submitted).await;
-    assert!(accepted.elapsed() < Duration::from_secs(25), "{:?}", accepted.elapsed());
+    assert!(
+        accepted.elapsed() < Duration::from_secs(25),
+        "{:?}",
+        accepted.elapsed()
+    );
     assert_eq!(process.status.state(), LaneState::Running);
     process.shut_down().await;
 }

@@ -15,7 +15,7 @@ use super::keys::{BenchKey, targets, transfer};
 use super::plan::{CHAIN_ID, Plan, Subject};
 use super::rpc::Rpc;
 use super::stats::mined_rate;
-use super::tap::{PassThrough, Tap};
+use super::tap::Tap;
 use super::world::Node;
 
 /// Transactions in one batch, as Baton sends them.
@@ -41,7 +41,7 @@ pub(super) struct Direct {
 }
 
 /// Measures a fresh node of the plan's kind. `None` if it is not the bench's to fund accounts on.
-pub(super) async fn run(plan: &Plan, step: u32, delay: Duration) -> Result<Option<Direct>> {
+pub(super) async fn run(plan: &Plan, step: u32) -> Result<Option<Direct>> {
     let node = match &plan.subject {
         Subject::Own(own) => Node::start(own.node).await?,
         Subject::Other(_) => Node::Other,
@@ -75,12 +75,12 @@ pub(super) async fn run(plan: &Plan, step: u32, delay: Duration) -> Result<Optio
     for signing in signed {
         ready.push(signing.await.context("signing ended badly")?);
     }
-    let tap = PassThrough::start(&url, 0, delay).await?;
+    let tap = Tap::start(&url, 0)?;
     let watcher = Watcher::start(rpc.clone()).await?;
     watcher.expect(&all);
     let start = Instant::now();
     let (from, until) = (start + plan.warm_up, start + plan.warm_up + plan.measure);
-    let sent = flood(&Rpc::new(tap.url())?, ready, until).await?;
+    let sent = flood(&Rpc::new(&tap.url())?, ready, until).await?;
     let ended = Instant::now().min(until);
     let taken: usize = sent.iter().sum();
     drain(&watcher, taken).await?;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use baton_model::Address;
 use serde::Serialize;
 use serde_json::json;
 use tokio::time::Instant;
@@ -14,7 +15,7 @@ use super::load::{Load, Outcome};
 use super::pace::{Pacer, Schedule};
 use super::plan::{OwnNode, Plan};
 use super::process::ProcessUse;
-use super::rpc::Rpc;
+use super::say;
 use super::stats::{float, milliseconds, ratio};
 use super::step::{self, Counts};
 use super::tap::Tap;
@@ -24,9 +25,9 @@ use crate::commands::child::Engine;
 /// How long the relayer may take to have everything at the node, before and after its restart.
 const OFFER_MAX: Duration = Duration::from_secs(120);
 /// How often it is looked how far the relayer is.
-const LOOK: Duration = Duration::from_millis(1);
-/// Time between blocks once everything may be mined.
-const BLOCK: Duration = Duration::from_secs(1);
+const LOOK: Duration = Duration::from_millis(10);
+/// Seconds between blocks once everything may be mined.
+const BLOCK_SECONDS: u64 = 1;
 
 /// What open transactions cost.
 #[derive(Clone, Debug, Serialize)]
@@ -50,7 +51,7 @@ pub(super) struct Open {
 /// Runs it to the end, when everything has been mined.
 pub(super) async fn run(plan: &Plan, number: u32, count: u32, rate: u32) -> Result<Open> {
     let plan = plan.on(OwnNode::Paused)?;
-    let mut world = World::start(&plan, Duration::ZERO).await?;
+    let mut world = World::start(&plan).await?;
     let idle = resident(&world);
     let schedule = Schedule::of_count(count, rate)?;
     let targets = targets(plan.seed, number, schedule.count());
@@ -58,12 +59,15 @@ pub(super) async fn run(plan: &Plan, number: u32, count: u32, rate: u32) -> Resu
     let load = Arc::new(Load::new(&plan, &world.api, number, targets)?);
     let pacer = Arc::new(Pacer::start(schedule, Duration::ZERO));
     let records = load.run(&pacer, plan.connections).await?;
-    let accepted = records
+    let tap = world.tap.as_ref().context("an own relayer has a proxy")?;
+    let accepted_targets: Vec<Address> = records
         .iter()
-        .filter(|r| r.outcome == Outcome::Accepted)
-        .count();
-    let tap = world.tap.as_deref().context("an own relayer has a proxy")?;
-    offered(tap, accepted, "before the restart").await?;
+        .filter(|record| record.outcome == Outcome::Accepted)
+        .map(|record| load.targets()[record.index])
+        .collect();
+    offered(tap, &accepted_targets, "before the restart").await?;
+    let accepted = accepted_targets.len();
+    say("  all are at the node; killing the relayer, and making the node forget…")?;
     let used = world.pid().and_then(ProcessUse::of);
     let engine = world
         .engine
@@ -76,26 +80,33 @@ pub(super) async fn run(plan: &Plan, number: u32, count: u32, rate: u32) -> Resu
         .rpc
         .call("anvil_dropAllTransactions", json!([]))
         .await?;
-    tap.forget_broadcasts();
+    tap.forget();
     let restarted = Instant::now();
     engine.process = Engine::spawn(&engine.launch)?;
-    let first = offered(tap, 1, "after the restart").await?;
-    let last = offered(tap, accepted, "after the restart").await?;
+    let sent = offered(tap, &accepted_targets, "after the restart").await?;
     engine.process.ready().await?;
     let after_restart = resident(&world);
+    say("  all are at the node again; letting them be mined…")?;
 
-    mine(&world.rpc, &world, accepted).await?;
+    world
+        .rpc
+        .call("evm_setIntervalMining", json!([BLOCK_SECONDS]))
+        .await?;
+    step::drain(&world, accepted).await;
     let balances = world.rpc.balances(load.targets()).await?;
     let counts = step::count(&records, &balances);
     world.stop().await?;
+    let since = |at: Option<&Instant>| {
+        milliseconds(at.map_or(OFFER_MAX, |at| at.saturating_duration_since(restarted)))
+    };
     Ok(Open {
         counts,
         resident_bytes: used.map(|used| used.resident),
         resident_peak_bytes: used.map(|used| used.resident_peak),
         resident_idle_bytes: idle,
         store_bytes_per_transaction: ratio(float(usize::try_from(disk)?), float(accepted)),
-        restart_to_first_ms: milliseconds(first.saturating_duration_since(restarted)),
-        restart_to_last_ms: milliseconds(last.saturating_duration_since(restarted)),
+        restart_to_first_ms: since(sent.iter().min()),
+        restart_to_last_ms: since(sent.iter().max()),
         resident_after_restart_bytes: after_restart,
     })
 }
@@ -107,29 +118,24 @@ fn resident(world: &World) -> Option<u64> {
         .map(|used| used.resident)
 }
 
-/// Waits until so many transfers were sent. When that was seen.
-async fn offered(tap: &dyn Tap, count: usize, when: &str) -> Result<Instant> {
+/// Waits until all of these were sent. When each was first.
+async fn offered(tap: &Tap, targets: &[Address], when: &str) -> Result<Vec<Instant>> {
     let deadline = Instant::now() + OFFER_MAX;
-    while tap.broadcasts() < count {
-        ensure!(
-            Instant::now() < deadline,
-            "{when}, {} of {count} transactions were sent to the node within {OFFER_MAX:?}",
-            tap.broadcasts()
-        );
-        tokio::time::sleep(LOOK).await;
+    let mut sent = Vec::with_capacity(targets.len());
+    for target in targets {
+        let at = loop {
+            if let Some(at) = tap.first_broadcast(*target) {
+                break at;
+            }
+            ensure!(
+                Instant::now() < deadline,
+                "{when}, {} of {} transactions were sent to the node in order within {OFFER_MAX:?}",
+                sent.len(),
+                targets.len()
+            );
+            tokio::time::sleep(LOOK).await;
+        };
+        sent.push(at);
     }
-    Ok(Instant::now())
-}
-
-async fn mine(rpc: &Rpc, world: &World, accepted: usize) -> Result<()> {
-    let blocks = async {
-        loop {
-            rpc.call("anvil_mine", json!(["0x1"])).await?;
-            tokio::time::sleep(BLOCK).await;
-        }
-    };
-    tokio::select! {
-        failed = blocks => failed,
-        () = step::drain(world, accepted) => Ok(()),
-    }
+    Ok(sent)
 }

@@ -63,17 +63,9 @@ impl Rpc {
 
     pub(super) async fn call(&self, method: &str, params: Value) -> Result<Value> {
         let body = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
-        let answer = self
-            .http
-            .post(&self.url)
-            .json(&body)
-            .send()
-            .await
-            .context("no answer")?;
-        let reply: Reply = answer
-            .json()
-            .await
-            .with_context(|| format!("{method}: no answer"))?;
+        let answer = self.post(method, &body).await?;
+        let reply: Reply =
+            serde_json::from_slice(&answer).with_context(|| format!("{method}: not an answer"))?;
         match reply.error {
             Some(error) => bail!("{method}: {error}"),
             None => Ok(reply.result.unwrap_or_default()),
@@ -94,14 +86,7 @@ impl Rpc {
         let body = json!({
             "jsonrpc": "2.0", "id": 1, "method": "eth_getBlockByNumber", "params": params,
         });
-        let answer = self
-            .http
-            .post(&self.url)
-            .json(&body)
-            .send()
-            .await
-            .context("no answer")?;
-        let answer = answer.bytes().await.context("no answer")?;
+        let answer = self.post("eth_getBlockByNumber", &body).await?;
         let reply: BlockReply = serde_json::from_slice(&answer).context("not a block")?;
         Ok(reply.result)
     }
@@ -137,23 +122,23 @@ impl Rpc {
                 json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params })
             })
             .collect();
-        let answer = self
-            .http
-            .post(&self.url)
-            .json(&body)
-            .send()
-            .await
-            .context("no answer")?;
-        let mut replies: Vec<Reply> = answer.json().await.context("not an answer to a batch")?;
-        if replies.len() != body.len() {
-            bail!(
-                "{} answers to a batch of {} calls",
-                replies.len(),
-                body.len()
-            );
+        let count = body.len();
+        let answer = self.post("a batch", &Value::Array(body)).await?;
+        let mut replies: Vec<Reply> =
+            serde_json::from_slice(&answer).context("not an answer to a batch")?;
+        if replies.len() != count {
+            bail!("{} answers to a batch of {count} calls", replies.len());
         }
         // Nodes may answer a batch in any order.
         replies.sort_by_key(|reply| reply.id.as_u64());
         Ok(replies)
+    }
+
+    async fn post(&self, what: &str, body: &Value) -> Result<bytes::Bytes> {
+        let exchange = async {
+            let answer = self.http.post(&self.url).json(body).send().await?;
+            answer.bytes().await
+        };
+        exchange.await.with_context(|| format!("{what}: no answer"))
     }
 }

@@ -23,10 +23,10 @@ const DOWN: f64 = 0.75;
 
 /// A bench under way.
 pub(super) struct Runner {
-    pub(super) plan: Plan,
+    plan: Plan,
     pub(super) report: Report,
     /// A relayer that is not the bench's own stays the same for all steps.
-    world: Option<(u32, World)>,
+    world: Option<World>,
     numbers: u32,
 }
 
@@ -52,6 +52,16 @@ impl Runner {
         }
     }
 
+    pub(super) const fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// Goes on under another plan, which the report then names as its conditions.
+    pub(super) fn set_plan(&mut self, plan: Plan) {
+        self.report.conditions = conditions(&plan, &self.report.machine);
+        self.plan = plan;
+    }
+
     /// A number that no step has had.
     pub(super) fn next_number(&mut self) -> u32 {
         self.numbers += 1;
@@ -62,7 +72,7 @@ impl Runner {
     pub(super) async fn direct(&mut self) -> Result<Option<Direct>> {
         say("Direct: signing, then sending as fast as the node takes it…")?;
         let number = self.next_number();
-        let direct = direct::run(&self.plan, number, Duration::ZERO).await?;
+        let direct = direct::run(&self.plan, number).await?;
         self.report.direct = direct;
         match direct {
             Some(direct) => say(format_args!("  {:.0} mined/s", direct.mined_per_second))?,
@@ -82,14 +92,14 @@ impl Runner {
             direct: self.report.direct.map(|direct| direct.mined_per_second),
         };
         let world = match self.world.take() {
-            Some((of_delay, world)) if of_delay == delay_ms => world,
-            // Its port has to be free for the next.
-            Some(_) | None => World::start(&self.plan, delay).await?,
+            Some(world) => world,
+            None => World::start(&self.plan).await?,
         };
+        world.set_delay(delay);
         let step = step::run(&world, &self.plan, &spec).await?;
         match &self.plan.subject {
             Subject::Own(_) => world.stop().await?,
-            Subject::Other(_) => self.world = Some((delay_ms, world)),
+            Subject::Other(_) => self.world = Some(world),
         }
         say(line(&step))?;
         self.report.steps.push(step.clone());

@@ -1,42 +1,16 @@
-//! What stands between the relayer and its node: it delays, counts calls and notes when each
-//! transfer is first sent.
+//! What the bench reads from the proxy between the relayer and its node.
 
-use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap};
-use std::net::Ipv4Addr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
-use axum::Router;
-use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, State};
-use axum::http::{StatusCode, header};
-use axum::response::{IntoResponse, Response};
-use axum::routing::post;
+use anyhow::Result;
 use baton_model::Address;
-use serde::Deserialize;
-use serde_json::value::RawValue;
-use tokio::task::JoinHandle;
+use baton_testkit::{Proxy, ProxyOptions};
 use tokio::time::Instant;
 
-/// Largest request that is passed on: a batch of a hundred transfers is 40 kB, and nodes refuse
-/// more than 5 MB.
-const BODY_MAX: usize = 16 * 1024 * 1024;
-
-/// What the bench asks of a proxy.
-pub(super) trait Tap: Send + Sync {
-    /// Where it listens, as a node's address.
-    fn url(&self) -> &str;
-    /// When a transfer to an address was first sent.
-    fn first_broadcast(&self, to: Address) -> Option<Instant>;
-    /// How many addresses were sent to.
-    fn broadcasts(&self) -> usize;
-    /// What was asked so far.
-    fn traffic(&self) -> Traffic;
-    /// Forgets what was sent: the next transfer to any address is the first.
-    fn forget_broadcasts(&self);
-}
+/// A proxy that changes nothing and takes note.
+#[derive(Debug)]
+pub(super) struct Tap(Proxy);
 
 /// What was asked of a node.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -45,6 +19,43 @@ pub(super) struct Traffic {
     pub(super) requests: u64,
     /// JSON-RPC calls by method.
     pub(super) calls: BTreeMap<String, u64>,
+}
+
+impl Tap {
+    /// Listens on a loopback port, 0 for a free one, before a node.
+    pub(super) fn start(node: &str, port: u16) -> Result<Self> {
+        Ok(Self(Proxy::start(node, ProxyOptions { port, seed: 0 })?))
+    }
+
+    /// Where it listens, as a node's address.
+    pub(super) fn url(&self) -> String {
+        self.0.url()
+    }
+
+    /// Every exchange takes so much longer from now on: half of it before and half of it after the
+    /// node's work, each rounded up to a millisecond.
+    pub(super) fn set_delay(&self, round_trip: Duration) {
+        self.0.control().delay(round_trip);
+    }
+
+    /// When a transfer to an address was first sent, before any delay.
+    pub(super) fn first_broadcast(&self, to: Address) -> Option<Instant> {
+        self.0.trace().first_broadcast(to)
+    }
+
+    /// What was asked so far.
+    pub(super) fn traffic(&self) -> Traffic {
+        let trace = self.0.trace();
+        Traffic {
+            requests: trace.requests(),
+            calls: trace.calls_by_method(),
+        }
+    }
+
+    /// Forgets everything: the next transfer to any address is the first.
+    pub(super) fn forget(&self) {
+        self.0.trace().clear();
+    }
 }
 
 impl Traffic {
@@ -59,161 +70,6 @@ impl Traffic {
             calls: calls.filter(|(_, count)| *count > 0).collect(),
         }
     }
-}
-
-/// Passes everything on and changes nothing.
-#[derive(Debug)]
-pub(super) struct PassThrough {
-    url: String,
-    seen: Arc<Mutex<Seen>>,
-    server: JoinHandle<()>,
-}
-
-#[derive(Debug, Default)]
-struct Seen {
-    traffic: Traffic,
-    first: HashMap<Address, Instant>,
-}
-
-#[derive(Clone)]
-struct Proxy {
-    node: String,
-    delay: Duration,
-    http: reqwest::Client,
-    seen: Arc<Mutex<Seen>>,
-}
-
-#[derive(Deserialize)]
-struct Call<'a> {
-    #[serde(borrow)]
-    method: Cow<'a, str>,
-    #[serde(borrow, default)]
-    params: Option<&'a RawValue>,
-}
-
-impl PassThrough {
-    /// Listens on a loopback port, 0 for a free one, before a node. Every exchange takes `delay`
-    /// longer: half of it before and half of it after the node's work.
-    pub(super) async fn start(node: &str, port: u16, delay: Duration) -> Result<Self> {
-        let seen = Arc::<Mutex<Seen>>::default();
-        let http = reqwest::Client::builder().no_proxy().build()?;
-        let proxy = Proxy {
-            node: node.to_owned(),
-            delay,
-            http,
-            seen: Arc::clone(&seen),
-        };
-        let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, port))
-            .await
-            .with_context(|| format!("cannot listen on 127.0.0.1:{port} (--proxy-port)"))?;
-        let url = format!("http://{}", listener.local_addr()?);
-        let router = Router::new()
-            .route("/", post(forward))
-            .layer(DefaultBodyLimit::max(BODY_MAX))
-            .with_state(proxy);
-        let server = tokio::spawn(async move {
-            if let Err(error) = axum::serve(listener, router).await {
-                tracing::error!(%error, "the proxy ended");
-            }
-        });
-        Ok(Self { url, seen, server })
-    }
-}
-
-impl Tap for PassThrough {
-    fn url(&self) -> &str {
-        &self.url
-    }
-
-    fn first_broadcast(&self, to: Address) -> Option<Instant> {
-        lock(&self.seen).first.get(&to).copied()
-    }
-
-    fn broadcasts(&self) -> usize {
-        lock(&self.seen).first.len()
-    }
-
-    fn traffic(&self) -> Traffic {
-        lock(&self.seen).traffic.clone()
-    }
-
-    fn forget_broadcasts(&self) {
-        lock(&self.seen).first.clear();
-    }
-}
-
-impl Drop for PassThrough {
-    fn drop(&mut self) {
-        self.server.abort();
-    }
-}
-
-async fn forward(State(proxy): State<Proxy>, body: Bytes) -> Response {
-    proxy.note(&body, Instant::now());
-    wait(proxy.delay / 2).await;
-    let sent = proxy
-        .http
-        .post(&proxy.node)
-        .header(header::CONTENT_TYPE, "application/json");
-    let answer = async {
-        let answer = sent.body(body).send().await?;
-        let status = answer.status();
-        Ok::<_, reqwest::Error>((status, answer.bytes().await?))
-    };
-    let answer = answer.await;
-    wait(proxy.delay / 2).await;
-    match answer {
-        Ok((status, body)) => {
-            (status, [(header::CONTENT_TYPE, "application/json")], body).into_response()
-        }
-        Err(_) => StatusCode::BAD_GATEWAY.into_response(),
-    }
-}
-
-/// Even a sleep of nothing lasts until the timer's next millisecond.
-async fn wait(delay: Duration) {
-    if !delay.is_zero() {
-        tokio::time::sleep(delay).await;
-    }
-}
-
-impl Proxy {
-    fn note(&self, body: &[u8], now: Instant) {
-        let calls: Vec<Call<'_>> = if body.first() == Some(&b'[') {
-            serde_json::from_slice(body).unwrap_or_default()
-        } else {
-            serde_json::from_slice(body).into_iter().collect()
-        };
-        let targets: Vec<Address> = calls.iter().filter_map(target).collect();
-        let mut seen = lock(&self.seen);
-        seen.traffic.requests += 1;
-        for call in &calls {
-            match seen.traffic.calls.get_mut(&*call.method) {
-                Some(count) => *count += 1,
-                None => {
-                    seen.traffic
-                        .calls
-                        .insert(call.method.clone().into_owned(), 1);
-                }
-            }
-        }
-        for target in targets {
-            seen.first.entry(target).or_insert(now);
-        }
-    }
-}
-
-/// Where a call transfers to, if it sends a transaction.
-fn target(call: &Call<'_>) -> Option<Address> {
-    if call.method != "eth_sendRawTransaction" {
-        return None;
-    }
-    let (raw,): (baton_model::Bytes,) = serde_json::from_str(call.params?.get()).ok()?;
-    baton_chain::tx::decode_signed(&raw).ok()?.tx.call.to
-}
-
-fn lock(seen: &Mutex<Seen>) -> MutexGuard<'_, Seen> {
-    seen.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

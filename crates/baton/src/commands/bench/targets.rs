@@ -100,11 +100,12 @@ impl Unit {
 
 /// Runs all of it.
 pub(super) async fn run(runner: &mut Runner) -> Result<()> {
-    runner.plan = Plan {
+    let plan = runner.plan().on(OwnNode::Anvil(BLOCK))?;
+    runner.set_plan(Plan {
         warm_up: WARM_UP,
         measure: MEASURE,
-        ..runner.plan.on(OwnNode::Anvil(BLOCK))?
-    };
+        ..plan
+    });
     let direct = runner.direct().await?.map(|direct| direct.mined_per_second);
     let fast = runner
         .search(direct.map_or(CALLS_RATE, start_rate), 0)
@@ -115,11 +116,16 @@ pub(super) async fn run(runner: &mut Runner) -> Result<()> {
     let calls = runner.step(CALLS_RATE, 0).await?;
     say("10,000 open transactions, and a restart…")?;
     let number = runner.next_number();
-    let open = open::run(&runner.plan, number, OPEN_COUNT, OPEN_RATE).await?;
-    runner.plan = runner.plan.on(OwnNode::Null(BLOCK))?;
+    let open = open::run(runner.plan(), number, OPEN_COUNT, OPEN_RATE).await?;
+    let conditions = runner.report.conditions.clone();
+    runner.set_plan(runner.plan().on(OwnNode::Null(BLOCK))?);
     say("On a node that costs nothing:")?;
     let null = runner.step(NULL_RATE, 0).await?;
-    let signature = signature_seconds(runner.plan.seed)?;
+    let signature = signature_seconds(runner.plan().seed)?;
+    runner.report.conditions = conditions;
+    runner.report.conditions.push(format!(
+        "the last step: {NULL_RATE}/s on a node that executes nothing"
+    ));
 
     let megabytes = |bytes: u64| Some(Duration::from_micros(bytes).as_secs_f64());
     let percent = |part: Option<f64>, whole: Option<f64>| Some(100.0 * ratio(part?, whole?)?);
@@ -140,77 +146,84 @@ pub(super) async fn run(runner: &mut Runner) -> Result<()> {
     Ok(())
 }
 
-/// Names, targets and goals.
+/// A figure, its unit, which way it improves, its target and its goal.
+type Row = (&'static str, Unit, Better, f64, f64);
+
+const ROWS: [Row; 10] = [
+    (
+        "mined per second, of direct, 0 ms proxy",
+        Unit::Percent,
+        Better::More,
+        80.0,
+        95.0,
+    ),
+    (
+        "mined per second with 25 ms proxy, of that with 0 ms",
+        Unit::Percent,
+        Better::More,
+        85.0,
+        95.0,
+    ),
+    (
+        "POST to bytes at the node at half load, p50",
+        Unit::Milliseconds,
+        Better::Less,
+        10.0,
+        3.0,
+    ),
+    (
+        "POST to bytes at the node at half load, p99",
+        Unit::Milliseconds,
+        Better::Less,
+        50.0,
+        15.0,
+    ),
+    (
+        "POST answered (durable) at half load, p99",
+        Unit::Milliseconds,
+        Better::Less,
+        15.0,
+        5.0,
+    ),
+    (
+        "RPC requests per mined transaction at 200/s",
+        Unit::Requests,
+        Better::Less,
+        1.5,
+        0.2,
+    ),
+    (
+        "RPC calls within them",
+        Unit::Requests,
+        Better::Less,
+        1.5,
+        1.2,
+    ),
+    (
+        "resident memory with 10,000 open transactions",
+        Unit::Megabytes,
+        Better::Less,
+        150.0,
+        60.0,
+    ),
+    (
+        "restart with 10,000 open slots, to the first broadcast",
+        Unit::Milliseconds,
+        Better::Less,
+        1000.0,
+        200.0,
+    ),
+    (
+        "CPU per transaction beyond the signature, null node",
+        Unit::Microseconds,
+        Better::Less,
+        150.0,
+        50.0,
+    ),
+];
+
 fn table(values: [Option<f64>; 10]) -> Vec<Target> {
-    use Better::{Less, More};
-    use Unit::{Megabytes, Microseconds, Milliseconds, Percent, Requests};
-    let rows = [
-        (
-            "mined per second, of direct, 0 ms proxy",
-            Percent,
-            More,
-            80.0,
-            95.0,
-        ),
-        (
-            "mined per second with 25 ms proxy, of that with 0 ms",
-            Percent,
-            More,
-            85.0,
-            95.0,
-        ),
-        (
-            "POST to bytes at the node at half load, p50",
-            Milliseconds,
-            Less,
-            10.0,
-            3.0,
-        ),
-        (
-            "POST to bytes at the node at half load, p99",
-            Milliseconds,
-            Less,
-            50.0,
-            15.0,
-        ),
-        (
-            "POST answered (durable) at half load, p99",
-            Milliseconds,
-            Less,
-            15.0,
-            5.0,
-        ),
-        (
-            "RPC requests per mined transaction at 200/s",
-            Requests,
-            Less,
-            1.5,
-            0.2,
-        ),
-        ("RPC calls within them", Requests, Less, 1.5, 1.2),
-        (
-            "resident memory with 10,000 open transactions",
-            Megabytes,
-            Less,
-            150.0,
-            60.0,
-        ),
-        (
-            "restart with 10,000 open slots, to the first broadcast",
-            Milliseconds,
-            Less,
-            1000.0,
-            200.0,
-        ),
-        (
-            "CPU per transaction beyond the signature, null node",
-            Microseconds,
-            Less,
-            150.0,
-            50.0,
-        ),
-    ];
-    rows.into_iter()
+    ROWS.into_iter()
         .zip(values)
         .map(|((figure, unit, better, target, goal), measured)| Target {
             figure,

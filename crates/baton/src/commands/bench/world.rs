@@ -17,7 +17,7 @@ use super::keys::BenchKey;
 use super::null_node::NullNode;
 use super::plan::{CHAIN_ID, Other, Own, OwnNode, Plan, Subject};
 use super::rpc::Rpc;
-use super::tap::{PassThrough, Tap};
+use super::tap::Tap;
 use crate::commands::child::{Engine, Launch, free_port};
 
 /// Gas of a block: no block is ever full, for the node's speed is to be the ceiling.
@@ -29,12 +29,13 @@ const FUNDS: &str = "0xd3c21bcecceda1000000";
 pub(super) struct World {
     pub(super) rpc: Rpc,
     /// Absent before a relayer that uses its node directly.
-    pub(super) tap: Option<Box<dyn Tap>>,
+    pub(super) tap: Option<Tap>,
     pub(super) watcher: Watcher,
     pub(super) api: Api,
     pub(super) engine: Option<OwnEngine>,
     pid: Option<u32>,
-    node: Node,
+    /// Ends with this value.
+    _node: Node,
 }
 
 /// How the relayer is called.
@@ -62,18 +63,18 @@ pub(super) enum Node {
 
 impl World {
     /// Starts what is missing and waits until it is ready.
-    pub(super) async fn start(plan: &Plan, delay: Duration) -> Result<Self> {
+    pub(super) async fn start(plan: &Plan) -> Result<Self> {
         match &plan.subject {
-            Subject::Own(own) => Self::own(plan, own, delay).await,
-            Subject::Other(other) => Self::other(other, delay).await,
+            Subject::Own(own) => Self::own(plan, own).await,
+            Subject::Other(other) => Self::other(other).await,
         }
     }
 
-    async fn own(plan: &Plan, own: &Own, delay: Duration) -> Result<Self> {
+    async fn own(plan: &Plan, own: &Own) -> Result<Self> {
         let node = Node::start(own.node).await?;
         let rpc = Rpc::new(&node.url().context("an own node has an address")?)?;
-        let tap = PassThrough::start(rpc.url(), 0, delay).await?;
-        let setup = Setup::new(plan.seed, own, tap.url())?;
+        let tap = Tap::start(rpc.url(), 0)?;
+        let setup = Setup::new(plan.seed, own, &tap.url())?;
         for account in &setup.accounts {
             node.fund(&rpc, *account).await?;
         }
@@ -82,23 +83,19 @@ impl World {
         let pid = engine.process.pid();
         Ok(Self {
             rpc,
-            tap: Some(Box::new(tap)),
+            tap: Some(tap),
             watcher,
             api,
             engine: Some(engine),
             pid,
-            node,
+            _node: node,
         })
     }
 
-    async fn other(other: &Other, delay: Duration) -> Result<Self> {
+    async fn other(other: &Other) -> Result<Self> {
         let rpc = Rpc::new(&other.node)?;
-        let tap: Option<Box<dyn Tap>> = match other.proxy_port {
-            Some(port) => Some(Box::new(
-                PassThrough::start(&other.node, port, delay).await?,
-            )),
-            None => None,
-        };
+        let port = other.proxy_port;
+        let tap = port.map(|port| Tap::start(&other.node, port)).transpose()?;
         let watcher = Watcher::start(rpc.clone())
             .await
             .context("--node does not answer")?;
@@ -114,8 +111,15 @@ impl World {
             api,
             engine: None,
             pid: other.pid,
-            node: Node::Other,
+            _node: Node::Other,
         })
+    }
+
+    /// How long the relayer's exchanges with its node take on top of the node's own time.
+    pub(super) fn set_delay(&self, delay: Duration) {
+        if let Some(tap) = &self.tap {
+            tap.set_delay(delay);
+        }
     }
 
     /// The relayer's process, if it is known.
@@ -123,10 +127,6 @@ impl World {
         self.engine
             .as_ref()
             .map_or(self.pid, |engine| engine.process.pid())
-    }
-
-    pub(super) const fn node(&self) -> &Node {
-        &self.node
     }
 
     /// Ends the relayer as a user would.
@@ -255,7 +255,7 @@ impl Setup {
             .collect();
         let accounts = usize::from(own.accounts) * usize::from(own.relayers);
         tracing::debug!(accounts, data = %data.display(), "starting the engine");
-        let launch = Launch::new(path, data.clone(), free_port()?)
+        let launch = Launch::new(path, &data, free_port()?)
             .variables(&keys)
             .variables(&[
                 ("API_KEY", &self.api_key),

@@ -76,6 +76,6 @@ impl Workspace {
             ("KEYSTORE_PASSPHRASE", self.passphrase.expose()),
             ("STORAGE_ENCRYPTION_KEY", self.encryption_key.expose()),
         ];
-        Launch::new(path, path.join("data"), self.port).variables(&variables)
+        Launch::new(path, &path.join("data"), self.port).variables(&variables)
     }
 }

@@ -71,7 +71,6 @@ struct State {
     /// Calls to these targets are never estimated.
     inestimable: BTreeSet<Address>,
     check: Option<Check>,
-    refuse: Option<(i64, &'static str)>,
 }
 
 /// The chain.
@@ -103,7 +102,6 @@ impl FakeChain {
             stale_head: None,
             inestimable: BTreeSet::new(),
             check: None,
-            refuse: None,
         };
         let chain = Self {
             heads: watch::Sender::new(None),
@@ -137,11 +135,6 @@ impl FakeChain {
 
     pub(crate) fn check_offers(&self, check: impl Fn(&Tx) + Send + 'static) {
         self.state().check = Some(Box::new(check));
-    }
-
-    /// Every offer is refused with this.
-    pub(crate) fn refuse_offers(&self, answer: Option<(i64, &'static str)>) {
-        self.state().refuse = answer;
     }
 
     /// Heads come without hashes, as from a poll.
@@ -326,10 +319,6 @@ impl State {
             code: -32_000,
             message: message.to_owned(),
         };
-        if let Some((code, message)) = self.refuse {
-            let message = message.to_owned();
-            return NodeAnswer::Rejected { code, message };
-        }
         if tx.tx.nonce < self.nonce_at(tx.from, self.head()) {
             return refused("nonce too low");
         }
@@ -422,7 +411,10 @@ impl ChainClient for FakeChain {
             }
         }
         let mut state = self.state();
-        transactions.iter().map(|raw| vec![state.offer(raw)]).collect()
+        transactions
+            .iter()
+            .map(|raw| vec![state.offer(raw)])
+            .collect()
     }
 
     async fn block_receipts(

@@ -112,12 +112,12 @@ impl World {
     }
 
     /// Every offer's bytes must be durable, unless their nonce is used already.
-    fn check_durability(&self) {
+    pub(crate) fn check_durability(&self) {
         let (inner, lane) = (Arc::clone(&self.inner), self.lane());
         let account_key = move |tx: &Tx| key::slot(tx.from, tx.tx.nonce);
         self.chain.check_offers(move |tx| {
             let key = account_key(tx).into();
-            // A store on disk answers later than at once, and has tests of its own.
+            // What a store does not answer at once is not checked: offers are made in the middle of a task.
             let Some(found) = inner.get(&lane, &key).now_or_never() else {
                 return;
             };
@@ -185,10 +185,14 @@ impl World {
             let record = self.fresh_request(bytes);
             let id = record.id;
             let mut batch = Batch::new(self.lane());
-            batch.puts.push((key::request(id).into(), encode(&record).into()));
+            batch
+                .puts
+                .push((key::request(id).into(), encode(&record).into()));
             let created = key::created(record.created_at, id);
             batch.puts.push((created.into(), baton_coord::Key::new()));
-            batch.appends.push(encode(&InboxRecord::Accept { id }).into());
+            batch
+                .appends
+                .push(encode(&InboxRecord::Accept { id }).into());
             self.inner.commit(batch).await.unwrap();
             ids.push(id);
         }

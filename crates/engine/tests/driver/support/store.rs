@@ -47,7 +47,9 @@ impl Ledger {
         let holder = self.0.lock().unwrap().clone();
         let now = Instant::now();
         assert!(
-            holder.as_ref().is_some_and(|(holder, until)| holder == process && now < *until),
+            holder
+                .as_ref()
+                .is_some_and(|(holder, until)| holder == process && now < *until),
             "{process} did {what} at {now:?}, but the holder is {holder:?}"
         );
     }

@@ -67,7 +67,11 @@ impl World {
         }
         let open = self.lane.requests();
         let queued = open.filter(|r| self.lane.slot_of(r.id).is_none()).count();
-        assert_eq!(self.lane.queued(), queued, "the queue is not what has no slot");
+        assert_eq!(
+            self.lane.queued(),
+            queued,
+            "the queue is not what has no slot"
+        );
     }
 
     /// Invariant 1.

@@ -194,6 +194,37 @@ fn a_missing_predecessor_is_offered_before_what_follows() {
 }
 
 #[test]
+fn a_late_answer_about_a_used_nonce_offers_nothing() {
+    let mut world = world(&Setup::default());
+    let ids: Vec<_> = (0..2).map(|index| world.accept(spec(index))).collect();
+    world.run();
+    let first = world.broadcasts[0].clone();
+    world.chain.pool.remove(&(account(0), 8));
+    world.chain.mine(&mut crate::model::rng::Rng::new(1), 0);
+    let mut block = world.chain.head().clone();
+    block.transactions.clear();
+    world.events.push_back(crate::model::Event::Block(block));
+    world.tell_event();
+    world.now += 1_000;
+    world.feed(Input::Answered {
+        account: account(0),
+        nonce: 7,
+        hash: first.hash,
+        answers: vec![Answer::Refused {
+            verdict: Verdict::NonceTooHigh,
+            message: String::new(),
+        }],
+    });
+    assert_eq!(world.broadcasts.len(), 2);
+    world.run();
+    world.pass(5_000);
+    world.blocks(4);
+    for id in ids {
+        assert_eq!(status(&world, id), TxStatus::Confirmed);
+    }
+}
+
+#[test]
 fn a_price_floor_is_followed_by_the_lowest_nonce() {
     let mut world = world(&Setup::default());
     world.read_inbox();

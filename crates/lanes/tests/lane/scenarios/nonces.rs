@@ -164,6 +164,29 @@ fn a_reorganisation_takes_mined_back_and_offers_the_winner_again() {
 }
 
 #[test]
+fn an_older_attempt_that_had_won_is_offered_again_before_the_latest() {
+    let mut world = world(&Setup::default());
+    let id = world.accept(spec(1));
+    world.run();
+    let first = world.broadcasts[0].clone();
+    world.replace(id, spec(2));
+    world.run();
+    let second = world.broadcasts[1].clone();
+    assert_ne!(first, second);
+    let old = SignedTx::decode(&first.raw);
+    world.chain.pool.insert((account(0), 7), old);
+    world.blocks(1);
+    assert_eq!(status(&world, id), TxStatus::Mined);
+    world.broadcasts.clear();
+    world.reorg(1, 100);
+    while world.tell_event() {}
+    assert_eq!(world.broadcasts, [first, second]);
+    world.run();
+    world.blocks(5);
+    assert_eq!(status(&world, id), TxStatus::Confirmed);
+}
+
+#[test]
 fn a_receipt_from_before_a_rollback_is_not_believed() {
     let mut world = world(&Setup::default());
     let id = world.accept(spec(1));

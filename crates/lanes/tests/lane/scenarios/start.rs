@@ -56,6 +56,31 @@ fn what_was_mined_while_nobody_looked_is_resolved_by_hash() {
 }
 
 #[test]
+fn blocks_from_before_the_survey_prove_nothing_after_it() {
+    let mut world = world(&Setup::default());
+    let id = world.accept(spec(1));
+    world.run();
+    world.restart(false);
+    world.orphans.clear();
+    world.mine(0);
+    while world.tell_event() {}
+    // The block is taken back, and the survey is about the branch that took its place.
+    world.reorg(1, 0);
+    for _ in 0..4 {
+        world.mine(0);
+    }
+    only(&mut world, |t| {
+        matches!(t, Output::Survey | Output::Lookup { .. })
+    });
+    world.run();
+    assert_eq!(status(&world, id), TxStatus::Confirmed);
+    let mined = world.chain.executions(&spec(1).call.data)[0]
+        .receipt
+        .clone();
+    assert_eq!(record(&world, id).receipt, Some(mined));
+}
+
+#[test]
 fn what_was_mined_and_then_taken_back_while_nobody_looked_is_offered_again() {
     let mut world = world(&Setup::default());
     let id = world.accept(spec(1));
@@ -121,6 +146,7 @@ fn a_crash_between_two_adoptions_leaves_a_store_that_can_be_read() {
     pool_call(&mut world, 8, spec(2).call);
     while world.read_inbox() {}
     only(&mut world, |t| matches!(t, Output::Survey));
+    while world.commit(false) {}
     // The first of two transactions that stand at the next nonces is shown, and adopted.
     only(&mut world, |t| {
         matches!(t, Output::Observe { nonce: 7, .. })

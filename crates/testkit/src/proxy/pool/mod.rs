@@ -110,7 +110,7 @@ impl StrictPool {
             if !self.quiet(tx.from, deadline).await {
                 break;
             }
-            match self.read(tx.from).await {
+            match self.read(tx.from, true).await {
                 Some(true) => {}
                 Some(false) => continue,
                 None => break,
@@ -161,11 +161,11 @@ impl StrictPool {
         }
     }
 
-    /// Reads all known accounts again.
+    /// Reads the nonces, balances and code of all known accounts again.
     pub(super) async fn refresh(&self) {
         let accounts: Vec<Address> = self.known().accounts.keys().copied().collect();
         for account in accounts {
-            let _read = self.read(account).await;
+            let _read = self.read(account, false).await;
         }
     }
 
@@ -190,14 +190,18 @@ impl StrictPool {
         }
     }
 
-    /// Reads an account. `Some(false)` when a block came in between, `None` without an answer.
-    async fn read(&self, address: Address) -> Option<bool> {
+    /// Reads an account, and on demand whether the node still has its transactions. `Some(false)`
+    /// when a block came in between, `None` without an answer.
+    async fn read(&self, address: Address, with_entries: bool) -> Option<bool> {
         let (reading, asked, is_new) = {
             let mut known = self.known();
             known.readings += 1;
             let account = known.accounts.get(&address);
             let settled = account.map(|account| {
-                let settled = account.entries.values().filter(|entry| entry.settled);
+                let settled = account
+                    .entries
+                    .values()
+                    .filter(|entry| with_entries && entry.settled);
                 settled.map(|entry| entry.hash).collect::<Vec<B256>>()
             });
             let is_new = settled.is_none();

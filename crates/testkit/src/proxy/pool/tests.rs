@@ -99,43 +99,45 @@ fn filling_a_gap_makes_what_waited_executable() {
     assert_eq!(filled.next_executable(), 6);
 }
 
-/// A node that knows one empty account and makes a block whenever `moves` says so.
-async fn node(moves: impl Fn(u64) -> bool + Clone + Send + 'static) -> Upstream {
+/// A node that knows one account and makes a block before a reading whenever `moves` says so.
+async fn node(moves: fn(u64) -> bool) -> Upstream {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
-    let blocks = Arc::new(AtomicU64::new(0));
+    let readings = Arc::new(AtomicU64::new(0));
     tokio::spawn(async move {
-        loop {
-            let (stream, _) = listener.accept().await.unwrap();
-            let (blocks, moves) = (Arc::clone(&blocks), moves.clone());
-            let service = service_fn(move |request: Request<Incoming>| {
-                let (blocks, moves) = (Arc::clone(&blocks), moves.clone());
-                async move {
-                    let body = request.into_body().collect().await?.to_bytes();
-                    let calls: Vec<Value> = serde_json::from_slice(&body).unwrap();
-                    let answers = calls.iter().map(|call| {
-                        let result = match call["method"].as_str().unwrap() {
-                            "eth_getBlockByNumber" => {
-                                let reads = blocks.fetch_add(1, Ordering::Relaxed);
-                                let block = if moves(reads) { reads } else { 0 };
-                                json!({"hash": format!("{block:#x}"), "gasLimit": "0xffffff"})
-                            }
-                            "txpool_content" => json!({}),
-                            "eth_getCode" => json!("0x"),
-                            "eth_getTransactionCount" => json!("0x5"),
-                            _ => json!("0xffffffff"),
-                        };
-                        json!({"id": call["id"], "result": result})
-                    });
-                    let body = Value::from_iter(answers).to_string();
-                    Ok::<_, hyper::Error>(Response::new(body))
-                }
-            });
+        while let Ok((stream, _)) = listener.accept().await {
+            let readings = Arc::clone(&readings);
+            let service =
+                service_fn(move |request| answered(request, moves, Arc::clone(&readings)));
             let serving = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
             tokio::spawn(serving);
         }
     });
     Upstream::new(&url).unwrap()
+}
+
+async fn answered(
+    request: Request<Incoming>,
+    moves: fn(u64) -> bool,
+    readings: Arc<AtomicU64>,
+) -> Result<Response<String>, hyper::Error> {
+    let body = request.into_body().collect().await?.to_bytes();
+    let calls: Vec<Value> = serde_json::from_slice(&body).unwrap();
+    let answers = calls.iter().map(|call| {
+        let result = match call["method"].as_str().unwrap() {
+            "eth_getBlockByNumber" => {
+                let reading = readings.fetch_add(1, Ordering::Relaxed);
+                let block = if moves(reading) { reading } else { 0 };
+                json!({"hash": format!("{block:#x}"), "gasLimit": "0xffffff"})
+            }
+            "txpool_content" => json!({}),
+            "eth_getCode" => json!("0x"),
+            "eth_getTransactionCount" => json!("0x5"),
+            _ => json!("0xffffffff"),
+        };
+        json!({"id": call["id"], "result": result})
+    });
+    Ok(Response::new(Value::from_iter(answers).to_string()))
 }
 
 #[tokio::test]
