@@ -15,7 +15,7 @@ help: ## List what can be made
 	@echo
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
-	@echo 'Pass options to the demo with ARGS, as in: make demo ARGS=--keep'
+	@echo 'Pass options with ARGS, as in: make demo ARGS=--keep; make bench ARGS="--preset targets"'
 
 demo: rust anvil ## Send 500 transfers, kill the engine half way, count what was executed
 	$(CARGO) run --release --locked -p baton -- demo $(ARGS)
@@ -23,8 +23,9 @@ demo: rust anvil ## Send 500 transfers, kill the engine half way, count what was
 test: rust anvil ## Run every test
 	$(CARGO) test --workspace --locked $(ARGS)
 
-bench: rust anvil ## Measure: store commits, signing, throughput
-	$(CARGO) bench --workspace --locked $(ARGS)
+bench: rust anvil ## Measure: store commits, signing, then a relayer under load
+	$(CARGO) bench --workspace --locked
+	$(CARGO) run --release --locked -p baton -- bench $(ARGS)
 
 lint: rust deny ## Check format, lints, documentation and dependencies
 	$(CARGO) fmt --all --check

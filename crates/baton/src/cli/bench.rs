@@ -57,6 +57,10 @@ pub struct LoadArgs {
     /// Seconds that a step is measured.
     #[arg(long, default_value_t = 20, value_name = "S", value_parser = clap::value_parser!(u32).range(1..=3600))]
     pub measure: u32,
+    /// Seconds that what was accepted may take to be mined once the load is over. What is not mined by then counts as
+    /// lost.
+    #[arg(long, default_value_t = 120, value_name = "S", value_parser = clap::value_parser!(u32).range(1..=3600))]
+    pub drain: u32,
     /// Connections to the relayer.
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub connections: u16,

@@ -92,7 +92,7 @@ pub(super) async fn run(plan: &Plan, number: u32, count: u32, rate: u32) -> Resu
         .rpc
         .call("evm_setIntervalMining", json!([BLOCK_SECONDS]))
         .await?;
-    step::drain(&world, accepted).await;
+    step::drain(&world, &plan, accepted).await;
     let balances = world.rpc.balances(load.targets()).await?;
     let counts = step::count(&records, &balances);
     world.stop().await?;

@@ -19,6 +19,8 @@ pub(super) struct Plan {
     pub(super) measure: Duration,
     /// How soon 99 % of a step's requests have to be mined.
     pub(super) mined_within: Duration,
+    /// How long what was accepted may take to be mined once the load is over.
+    pub(super) drain: Duration,
     pub(super) connections: u16,
     pub(super) idempotency_keys: bool,
     pub(super) estimate: bool,
@@ -98,6 +100,7 @@ impl Plan {
             warm_up: seconds(load.warm_up),
             measure: seconds(load.measure),
             mined_within: milliseconds(load.mined_within),
+            drain: seconds(load.drain),
             connections: load.connections,
             idempotency_keys: !load.no_idempotency_keys,
             estimate: load.estimate,

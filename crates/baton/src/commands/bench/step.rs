@@ -20,9 +20,6 @@ use super::world::World;
 
 /// From the start of a step's clock to its first request: time for all callers to be there.
 const LEAD: Duration = Duration::from_millis(100);
-/// How long what was accepted may take to be mined once the load is over. What is not mined by then
-/// counts as lost.
-const DRAIN_MAX: Duration = Duration::from_secs(120);
 /// Blocks that are waited for after the last transfer: a second execution would come late.
 const BLOCKS_AFTER: usize = 2;
 /// How long they may take, where blocks are slow.
@@ -124,7 +121,7 @@ pub(super) async fn run(world: &World, plan: &Plan, spec: &StepSpec) -> Result<S
         .iter()
         .filter(|r| r.outcome == Outcome::Accepted)
         .count();
-    drain(world, accepted).await;
+    drain(world, plan, accepted).await;
     let traffic = traffic_before
         .zip(world.tap.as_ref())
         .map(|(before, tap)| tap.traffic().since(&before));
@@ -195,8 +192,8 @@ async fn used(world: &World, start: Instant, schedule: Schedule) -> Used {
 }
 
 /// Waits until everything is mined, or for as long as that may take, and then some blocks more.
-pub(super) async fn drain(world: &World, accepted: usize) {
-    let deadline = Instant::now() + DRAIN_MAX;
+pub(super) async fn drain(world: &World, plan: &Plan, accepted: usize) {
+    let deadline = Instant::now() + plan.drain;
     while world.watcher.mined_count() < accepted && Instant::now() < deadline {
         tokio::time::sleep(LOOK).await;
     }
