@@ -172,6 +172,12 @@ impl Slot {
             .is_some_and(|a| a.record.acknowledged_at.is_some())
     }
 
+    /// Roughly the bytes of its record: calls and signed bytes are written in hexadecimal.
+    pub(crate) fn bytes(&self) -> usize {
+        let attempt = |a: &Attempt| 1024 + 2 * (a.record.raw.len() + a.record.tx.call.data.len());
+        self.attempts.iter().map(attempt).sum()
+    }
+
     pub(crate) fn hashes(&self) -> Vec<B256> {
         self.attempts.iter().map(|a| a.record.hash).collect()
     }

@@ -7,6 +7,7 @@ use baton_engine::driver::LaneState;
 use baton_model::TxStatus;
 use tokio::time::{Instant, sleep, timeout};
 
+use crate::support::chain::Fault;
 use crate::support::logs::Logs;
 use crate::support::store::{FaultyStore, Link};
 use crate::support::{LEASE, World};
@@ -102,9 +103,15 @@ async fn two_processes_never_act_at_the_same_time() {
         let mut ids = world.accept(50).await;
         world.until_all(&ids[..10], TxStatus::Submitted).await;
         for cut in [&first, &second, &first] {
-            ids.extend(world.accept(20).await);
+            // Offers that nobody acknowledges are made again and again, at times that differ from one to the next.
+            world.chain.fail("broadcast", &Fault::NoAnswer, 500);
+            for _ in 0..12 {
+                ids.extend(world.accept(1).await);
+                sleep(Duration::from_millis(700)).await;
+            }
             cut.store.set_link(link);
             sleep(LEASE * 2).await;
+            world.chain.heal("broadcast");
             let other = if std::ptr::eq(cut, &first) {
                 &second
             } else {

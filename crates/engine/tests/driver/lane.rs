@@ -13,6 +13,7 @@ use tokio::time::{Instant, sleep};
 use crate::support::chain::Fault;
 use crate::support::logs::Logs;
 use crate::support::signer::{Mood, account};
+use crate::support::store::CommitFault;
 use crate::support::{LEASE, RETENTION, World, target, until};
 
 const BLOCK: Duration = Duration::from_secs(1);
@@ -84,20 +85,20 @@ async fn five_thousand_requests_are_worked_off_within_every_limit() {
     process.shut_down().await;
 }
 
+/// While a commit hangs, more is signed than one batch can hold.
 #[tokio::test(start_paused = true)]
 async fn the_largest_calls_fit_into_batches() {
     let _logs = Logs::watch();
     let world = World::new();
-    let ids = world.accept_calls(24, 100 * 1024).await;
     let process = world.start("first");
+    process.until_running().await;
+    process.store.fail_commits(CommitFault::Hang, 1);
+    let ids = world.accept_calls(28, 100 * 1024).await;
     let _mining = world.mine_every(BLOCK);
     world.until_all(&ids, TxStatus::Confirmed).await;
     world.assert_executed_once(ids.len());
     let largest = process.store.applied().iter().map(Batch::bytes).max();
-    assert!(
-        largest.unwrap() > 1 << 20,
-        "calls are in batches: {largest:?}"
-    );
+    assert!(largest.unwrap() > BATCH_BYTES_MAX / 4, "{largest:?}");
     process.shut_down().await;
 }
 

@@ -243,11 +243,14 @@ impl Lane {
 
     /// Why a request waits, for people.
     fn hold(&mut self, id: RequestId, reason: Option<String>) {
-        if let Some(request) = self.requests.get_mut(&id)
-            && request.record.status_reason != reason
-        {
+        let Some(request) = self.requests.get_mut(&id) else {
+            return;
+        };
+        if request.record.status_reason != reason {
             request.record.status_reason = reason;
-            self.stage.touch_request(id);
+            if !self.stage.must_defer(&request.record.spec.call) {
+                self.stage.touch_request(id);
+            }
         }
     }
 

@@ -133,6 +133,12 @@ impl Lane {
             if block.and_then(|block| self.is_final(block)) != Some(true) {
                 return;
             }
+            if slot
+                .current()
+                .is_some_and(|current| self.stage.must_defer(&current.tx.call))
+            {
+                return;
+            }
             let account = self.accounts.get_mut(&address);
             let Some((account, slot)) = account.and_then(|a| {
                 let slot = a.remove_slot(nonce)?;

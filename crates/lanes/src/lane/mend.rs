@@ -12,6 +12,10 @@ use crate::record::AttemptKind;
 /// Most slots that are offered again in one step: a whole pool that a node forgot, in a few batches.
 const REOFFER_MAX: usize = 4096;
 
+/// Most bytes of a slot that takes another payload: its record, with that one, has to stay below the 4 MiB that a store
+/// takes as one value.
+const SLOT_BYTES_MAX: usize = 3 << 20;
+
 /// A tip is out-bid when the market asks this much more, in percent: less is noise.
 const TIP_RISE_PERCENT: u128 = 110;
 
@@ -307,7 +311,9 @@ impl Lane {
         let Some(slot) = account.slots.get(&nonce) else {
             return false;
         };
-        if slot.signing.is_some() || slot.is_decided() || slot.attempts.len() >= ATTEMPTS_MAX {
+        let full = slot.attempts.len() >= ATTEMPTS_MAX
+            || kind == AttemptKind::Payload && slot.bytes() > SLOT_BYTES_MAX;
+        if slot.signing.is_some() || slot.is_decided() || full {
             return false;
         }
         let cost = tx.worst_cost().max(slot.cost);

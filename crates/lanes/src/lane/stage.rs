@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use baton_model::{Address, B256, RequestId, Timestamp, TxStatus};
+use baton_model::{Address, B256, Call, RequestId, Timestamp, TxStatus};
 
 use super::{Lane, Replacing, Request};
 use crate::event::Output;
@@ -36,6 +36,8 @@ pub(super) struct Stage {
     /// Attempts whose bytes this stage makes durable.
     bound: Vec<(Address, u64, B256)>,
     after: Vec<Output>,
+    /// Roughly the bytes of records that need not be part of this very stage.
+    deferrable: usize,
     /// The stage that is being written.
     flying: Option<Flying>,
 }
@@ -47,7 +49,27 @@ struct Flying {
     after: Vec<Output>,
 }
 
+/// Most bytes of deferrable records in one stage, about 4,000 small ones: with what cannot be put off, a stage stays well
+/// below the 16 MiB and 65,536 operations that a store takes in one batch.
+const DEFERRABLE_MAX: usize = 4 << 20;
+
+/// What a small request and all its keys weigh.
+const REQUEST_BYTES: usize = 1024;
+
+/// How often a byte of a call stands in a request's record: twice, in hexadecimal.
+const CALL_FACTOR: usize = 4;
+
 impl Stage {
+    /// Whether this stage has no room for a request's record that could as well be part of a later one; takes the room if
+    /// it has.
+    pub(super) fn must_defer(&mut self, call: &Call) -> bool {
+        if self.deferrable >= DEFERRABLE_MAX {
+            return true;
+        }
+        self.deferrable += REQUEST_BYTES + CALL_FACTOR * call.data.len();
+        false
+    }
+
     pub(super) fn put(&mut self, key: String, value: Vec<u8>) {
         self.writes.insert(key, Some(value));
     }
@@ -113,6 +135,7 @@ impl Lane {
         let number = stage.number;
         let bound = std::mem::take(&mut stage.bound);
         let after = std::mem::take(&mut stage.after);
+        stage.deferrable = 0;
         stage.flying = Some(Flying {
             number,
             bound,
@@ -192,6 +215,10 @@ impl Lane {
                 continue;
             }
             self.outputs.push_back(output);
+        }
+        let addresses: Vec<Address> = self.accounts.keys().copied().collect();
+        for address in addresses {
+            self.settle(address, now);
         }
     }
 

@@ -22,6 +22,9 @@ use crate::commands::child::{Engine, Launch, free_port};
 
 /// Gas of a block: no block is ever full, for the node's speed is to be the ceiling.
 const GAS_LIMIT: u64 = 10_000_000_000;
+/// The same where everything that is open is mined at the end: a thousand transfers. Anvil looks
+/// through the whole block for each of its receipts, so a block of ten thousand takes minutes.
+const GAS_LIMIT_PAUSED: u64 = 21_000_000;
 /// What an account gets: a million coins, in wei.
 const FUNDS: &str = "0xd3c21bcecceda1000000";
 
@@ -140,9 +143,9 @@ impl World {
 
 impl Node {
     pub(super) async fn start(kind: OwnNode) -> Result<Self> {
-        let mining = match kind {
-            OwnNode::Anvil(block_time) => Mining::Every(block_time),
-            OwnNode::Paused => Mining::OnRequest,
+        let (mining, gas_limit) = match kind {
+            OwnNode::Anvil(block_time) => (Mining::Every(block_time), GAS_LIMIT),
+            OwnNode::Paused => (Mining::OnRequest, GAS_LIMIT_PAUSED),
             OwnNode::Null(block_time) => {
                 return Ok(Self::Null(NullNode::start(CHAIN_ID, block_time).await?));
             }
@@ -150,7 +153,7 @@ impl Node {
         let options = AnvilOptions {
             mining,
             chain_id: CHAIN_ID,
-            gas_limit: GAS_LIMIT,
+            gas_limit,
             ..AnvilOptions::default()
         };
         Ok(Self::Anvil(Anvil::start(&options).await?))
