@@ -19,6 +19,11 @@ pub(crate) struct Store {
     accounts: BTreeMap<Address, AccountRecord>,
 }
 
+/// What a store takes in one batch (`baton_coord::BATCH_BYTES_MAX`, `BATCH_OPS_MAX`): lanes do not know stores, so the
+/// figures stand here again.
+const BATCH_BYTES_MAX: usize = 16 << 20;
+const BATCH_OPS_MAX: usize = 64 << 10;
+
 impl Store {
     /// What the API does to accept a request.
     pub(crate) fn accept(&mut self, record: &RequestRecord) {
@@ -36,6 +41,16 @@ impl Store {
 
     /// Applies a commit, atomically. Doing it twice has the effect of doing it once.
     pub(crate) fn apply(&mut self, changes: &Changes) {
+        let bytes: usize = changes.puts.iter().map(|(_, value)| value.len()).sum();
+        assert!(
+            bytes <= BATCH_BYTES_MAX,
+            "{bytes} bytes are more than a store takes at once"
+        );
+        let operations = changes.puts.len() + changes.deletes.len();
+        assert!(
+            operations < BATCH_OPS_MAX,
+            "{operations} operations are too many"
+        );
         for (key, value) in &changes.puts {
             self.table.insert(key.clone(), value.clone());
             self.mirror(key, Some(value));

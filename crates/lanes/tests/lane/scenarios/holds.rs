@@ -203,3 +203,26 @@ fn a_paused_relayer_binds_nothing_and_goes_on_with_what_is_bound() {
     assert_eq!(status(&world, bound), TxStatus::Confirmed);
     assert_eq!(status(&world, waiting), TxStatus::Pending);
 }
+
+#[test]
+fn many_large_requests_held_at_once_fit_into_the_batches_of_a_store() {
+    let mut world = world(&Setup::default());
+    let large = |index| {
+        let mut spec = spec(index);
+        spec.call.data = vec![1; 100_000].into();
+        spec.pricing = Pricing::Legacy { gas_price: 1 };
+        spec
+    };
+    let ids: Vec<_> = (1..=100).map(|index| world.accept(large(index))).collect();
+    world.run();
+    world.mine(0);
+    world.run();
+    let held = ids
+        .iter()
+        .filter(|id| reason(&world, **id).starts_with("held: gas price"));
+    assert!(held.count() > 5, "what fits is shown");
+    assert!(
+        ids.iter()
+            .all(|id| status(&world, *id) == TxStatus::Pending)
+    );
+}
