@@ -260,6 +260,8 @@ impl Record for AccountRecord {
 /// Numbers about a lane that any replica may show.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SummaryRecord {
+    /// The chain that the lane works on. A lane never moves to another: nonces and signed bytes belong to one.
+    pub chain_id: Option<u64>,
     /// Last inbox position taken in.
     pub inbox: u64,
     /// Requests per status, in the order of [`TxStatus::ALL`].

@@ -207,6 +207,9 @@ impl Lane {
                     return Bound::Wait;
                 };
                 tx.nonce = account.next_nonce;
+                if std::mem::take(&mut account.low_balance) {
+                    self.stage.touch_summary();
+                }
                 self.reserve(address, Some(id), AttemptKind::Payload, tx, now);
                 self.hold(id, None);
                 Bound::Yes

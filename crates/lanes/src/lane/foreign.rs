@@ -6,7 +6,7 @@ use baton_model::{Address, B256, Bytes, RequestId, Timestamp};
 use super::Lane;
 use crate::account::Phase;
 use crate::event::{Alarm, Observation, Output};
-use crate::record::{AttemptKind, AttemptRecord, ReceiptRecord};
+use crate::record::{AttemptKind, AttemptRecord, CancelReason, ReceiptRecord};
 use crate::slot::{Asked, Attempt, Slot};
 
 impl Lane {
@@ -204,7 +204,15 @@ impl Lane {
                 self.look_up(address, nonce);
             }
             Some(_) => self.settle_foreign(address, nonce, now),
-            None if adopt => self.settle_foreign(address, nonce, now),
+            None if adopt => {
+                // It may have been this very request: the operator goes on, but not by doing it again.
+                let text = format!(
+                    "nonce {nonce} was used by a transaction that no node shows; it may have been this request: look at \
+                     the chain before repeating it"
+                );
+                slot.cancelling.get_or_insert(CancelReason::Refused(text));
+                self.settle_foreign(address, nonce, now);
+            }
             // It may be an attempt that was forgotten: nothing is done twice on a guess. Asked again with later blocks.
             None => {
                 if !std::mem::replace(&mut slot.foreign_told, true) {

@@ -8,6 +8,7 @@ use crate::account::Account;
 use crate::event::Output;
 use crate::fees;
 use crate::record::AttemptKind;
+use crate::slot::Slot;
 
 /// Most slots that are offered again in one step: a whole pool that a node forgot, in a few batches.
 const REOFFER_MAX: usize = 4096;
@@ -311,9 +312,7 @@ impl Lane {
         let Some(slot) = account.slots.get(&nonce) else {
             return false;
         };
-        let full = slot.attempts.len() >= ATTEMPTS_MAX
-            || kind == AttemptKind::Payload && slot.bytes() > SLOT_BYTES_MAX;
-        if slot.signing.is_some() || slot.is_decided() || full {
+        if slot.signing.is_some() || slot.is_decided() || is_full(slot, kind) {
             return false;
         }
         let cost = tx.worst_cost().max(slot.cost);
@@ -407,6 +406,11 @@ impl Lane {
         if slot.signing.is_some() {
             return;
         }
+        if is_full(slot, AttemptKind::Payload) {
+            let reason =
+                "the transaction has as many attempts as it may have: it can only be cancelled";
+            return self.refuse_replacement(id, reason);
+        }
         let Some(old) = slot.last_fees() else { return };
         let fees = match self.replacement_fees(old, spec.pricing) {
             Some(Ok(fees)) => fees,
@@ -475,5 +479,15 @@ impl Lane {
         if let Some(replacing) = self.take_replacing(id) {
             self.conclude(id, replacing.command, Some(reason.to_owned()));
         }
+    }
+}
+
+/// Whether a slot takes no further attempt of a kind. No-ops always have as many left as payloads had: nothing else frees
+/// a nonce.
+fn is_full(slot: &Slot, kind: AttemptKind) -> bool {
+    let count = slot.attempts.len();
+    match kind {
+        AttemptKind::Payload => count >= ATTEMPTS_MAX || slot.bytes() > SLOT_BYTES_MAX,
+        AttemptKind::Noop => count >= 2 * ATTEMPTS_MAX,
     }
 }

@@ -52,6 +52,17 @@ pub enum RestoreError {
         /// What is wrong.
         reason: &'static str,
     },
+    /// The lane worked on another chain.
+    #[error(
+        "the relayer worked on chain {found} and is now configured for chain {expected}: what it accepted and signed belongs \
+         to that chain; give the relayer of the new chain another id"
+    )]
+    OtherChain {
+        /// The chain of what is stored.
+        found: u64,
+        /// The chain of the configuration.
+        expected: u64,
+    },
     /// The relayer has no account.
     #[error("the relayer has no account")]
     NoAccount,
@@ -67,6 +78,7 @@ impl Lane {
         if config.accounts.is_empty() {
             return Err(RestoreError::NoAccount);
         }
+        check_chain(config.profile.chain_id, &restored)?;
         let records: BTreeMap<Address, AccountRecord> = restored.accounts.into_iter().collect();
         let accounts = config
             .accounts
@@ -104,6 +116,7 @@ impl Lane {
         for (address, nonce, record) in restored.slots {
             lane.restore_slot(address, nonce, record, now)?;
         }
+        lane.summary.chain_id = Some(lane.config.profile.chain_id);
         lane.check_restored()?;
         lane.end_cancelled(now);
         Ok(lane)
@@ -188,5 +201,19 @@ impl Lane {
             }
         }
         Ok(())
+    }
+}
+
+/// Checks that what is stored was made for this chain.
+fn check_chain(expected: u64, restored: &Restored) -> Result<(), RestoreError> {
+    let summary = restored.summary.as_ref().and_then(|s| s.chain_id);
+    let attempts = restored
+        .slots
+        .iter()
+        .flat_map(|(_, _, slot)| &slot.attempts);
+    let mut chains = summary.into_iter().chain(attempts.map(|a| a.tx.chain_id));
+    match chains.find(|found| *found != expected) {
+        Some(found) => Err(RestoreError::OtherChain { found, expected }),
+        None => Ok(()),
     }
 }

@@ -27,6 +27,7 @@ fn golden_files_of_format_1_can_be_read() {
     };
     is(include_str!("../golden/account.json"), &account);
     let summary = SummaryRecord {
+        chain_id: Some(31_337),
         inbox: 9,
         counts: [1, 2, 3, 4, 5, 6, 7, 8],
         last_confirmed_at: Some(Timestamp::from_millis(6)),

@@ -41,7 +41,7 @@ proptest! {
         inbox in numbers(), counts in any::<[u64; 8]>(), last in option::of(times()),
         accounts in vec((addresses(), numbers()), 0..4), alarms in vec(texts(), 0..4),
     ) {
-        returns(&SummaryRecord { inbox, counts, last_confirmed_at: last, accounts, alarms })?;
+        returns(&SummaryRecord { chain_id: Some(inbox), inbox, counts, last_confirmed_at: last, accounts, alarms })?;
     }
 
     #[test]
