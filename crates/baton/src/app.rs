@@ -81,11 +81,13 @@ impl App {
     pub async fn start(settings: Settings, options: AppOptions) -> Result<Self> {
         let clock = Arc::new(SystemClock::start());
         let listener = bind(&settings.server).await?;
+        let metrics_listener = bind_metrics(&settings.server)?;
         let address = listener
             .local_addr()
             .context("the listener has no address")?;
         let local = store::open(&settings.storage.data_dir, Arc::clone(&clock)).await?;
         let store = store::seal(&settings.storage, &local).await?;
+        store::check_served(&local, &settings.relayers).await?;
         let mut registry = Registry::default();
         let signers = signers::open(&settings).await?;
         networks::check_owners(&settings, &signers)?;
@@ -125,7 +127,8 @@ impl App {
             registry,
             http_metrics,
         };
-        let servers = start_servers(&settings.server, listener, parts, &draining).await?;
+        let listeners = (listener, metrics_listener);
+        let servers = start_servers(&settings.server, listeners, parts, &draining);
         Ok(Self {
             address,
             readiness,
@@ -223,12 +226,12 @@ struct Parts {
     http_metrics: HttpMetrics,
 }
 
-async fn start_servers(
+fn start_servers(
     server: &Server,
-    listener: TcpListener,
+    (listener, metrics_listener): (TcpListener, Option<TcpListener>),
     parts: Parts,
     draining: &signal::Receiver<bool>,
-) -> Result<Vec<JoinHandle<Drained>>> {
+) -> Vec<JoinHandle<Drained>> {
     let stack = Stack {
         keys: Some(ApiKeys::new([(
             "API_KEY".to_owned(),
@@ -258,13 +261,19 @@ async fn start_servers(
         }))
     };
     let mut servers = vec![spawn(listener, stack.wrap(router), limits)];
-    if let Some(port) = server.metrics_port {
-        let listener = listen(SocketAddr::new(server.host, port), server.backlog.get())
-            .with_context(|| format!("METRICS_PORT {port}"))?;
+    if let Some(listener) = metrics_listener {
         let open = Stack::default().wrap(metrics_router(parts.registry));
         servers.push(spawn(listener, open, ConnectionLimits::default()));
     }
-    Ok(servers)
+    servers
+}
+
+fn bind_metrics(server: &Server) -> Result<Option<TcpListener>> {
+    let bind = |port| {
+        listen(SocketAddr::new(server.host, port), server.backlog.get())
+            .with_context(|| format!("METRICS_PORT {port}"))
+    };
+    server.metrics_port.map(bind).transpose()
 }
 
 async fn bind(server: &Server) -> Result<TcpListener> {
@@ -284,6 +293,12 @@ fn listen(address: SocketAddr, backlog: u32) -> std::io::Result<TcpListener> {
     socket.listen(backlog)
 }
 
+/// Opens every key that a relayer uses, and refuses those that are used twice on one chain.
+pub(crate) async fn check_keys(settings: &Settings) -> Result<()> {
+    let signers = signers::open(settings).await?;
+    networks::check_owners(settings, &signers)
+}
+
 /// The time.
 pub(crate) fn now() -> Timestamp {
     use baton_coord::Clock;
@@ -299,7 +314,11 @@ fn driver_options(settings: &Settings, options: &AppOptions) -> Result<DriverOpt
         );
     }
     Ok(DriverOptions {
-        holder: HolderId(format!("{}-{unique}", std::process::id())),
+        holder: HolderId(format!(
+            "{}-{}-{unique}",
+            rustix::system::uname().nodename().to_string_lossy(),
+            std::process::id()
+        )),
         lease: options.lease,
         adopt: options.adopt,
         retention: settings.storage.retention,

@@ -4,6 +4,7 @@ mod bench;
 
 use std::path::PathBuf;
 
+use baton_vault::Secret;
 use clap::{Args, Parser, Subcommand};
 
 pub use bench::{BenchArgs, LoadArgs, OtherArgs, OutputArgs, Preset};
@@ -24,7 +25,7 @@ const EXAMPLES: &str = "\
 Examples:
   baton demo                                   see it work against a local chain
   baton bench                                  measure it under load
-  baton keys create --output-dir config/keys   make a key store (asks for its password)
+  baton keys create --output-dir config/keys   make a key store (password from KEYSTORE_PASSPHRASE or --password-stdin)
   baton keys uuid                              make an API key
   baton config check                           find everything that is wrong with the configuration
   baton engine --config config/config.json     relay transactions
@@ -114,8 +115,8 @@ pub struct CreateArgs {
     #[arg(long, value_name = "NAME")]
     pub filename: Option<String>,
     /// The password. Other users of the machine can see it; prefer --password-stdin or KEYSTORE_PASSPHRASE.
-    #[arg(long, value_name = "PASSWORD", conflicts_with = "password_stdin")]
-    pub password: Option<String>,
+    #[arg(long, value_name = "PASSWORD", conflicts_with = "password_stdin", value_parser = secret)]
+    pub password: Option<Secret>,
     /// Read the password from standard input.
     #[arg(long)]
     pub password_stdin: bool,
@@ -151,4 +152,12 @@ pub struct DemoArgs {
     /// Leave the chain and the engine running, and print commands to play with them.
     #[arg(long)]
     pub keep: bool,
+}
+
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "the shape of a parser of arguments"
+)]
+fn secret(text: &str) -> Result<Secret, std::convert::Infallible> {
+    Ok(Secret::new(text.to_owned()))
 }

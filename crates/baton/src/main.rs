@@ -34,7 +34,7 @@ fn start(cli: Cli) -> Result<ExitCode> {
         match cli.command {
             Command::Engine(arguments) => commands::engine::run(arguments, variables).await,
             Command::Keys(command) => commands::keys::run(command, variables).await,
-            Command::Config(command) => commands::config::run(&command, variables),
+            Command::Config(command) => commands::config::run(&command, variables).await,
             Command::Demo(arguments) => commands::demo::run(arguments).await,
             Command::Bench(arguments) => commands::bench::run(*arguments).await,
         }

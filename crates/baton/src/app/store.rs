@@ -1,5 +1,6 @@
 //! Opens the store, and sees to it that the keys given are the ones that it is sealed with.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,12 +12,16 @@ use baton_coord::{
 };
 use baton_coord_local::{LocalStore, Options, SystemClock};
 use baton_engine::SharedStore;
-use baton_model::LaneId;
+use baton_lanes::record::key;
+use baton_model::{LaneId, RelayerId};
 
-use crate::config::{EncryptionKeys, Storage};
+use crate::config::{EncryptionKeys, Relayer, Storage};
 
-/// Lanes looked at in one read.
+/// Lanes or entries looked at in one read.
 const PAGE: usize = 256;
+
+/// Start of the names of relayers' lanes.
+const RELAYER_LANES: &str = "tx/";
 
 /// Opens the embedded store in a directory. Takes a while, and is done aside.
 pub(crate) async fn open(directory: &Path, clock: Arc<SystemClock>) -> Result<LocalStore> {
@@ -68,6 +73,71 @@ pub(crate) async fn check_keys(store: &LocalStore, keys: Option<&Keyring>) -> Re
             return Ok(());
         }
         after = lanes.last().cloned();
+    }
+}
+
+/// Refuses to start while the store holds unfinished work of a relayer that is not configured:
+/// nobody would go on with it, and another relayer could use its nonces.
+pub(super) async fn check_served(store: &LocalStore, relayers: &[Relayer]) -> Result<()> {
+    let served: BTreeSet<LaneId> = relayers.iter().map(|relayer| relayer.id.lane()).collect();
+    let mut unserved = Vec::new();
+    let mut after: Option<LaneId> = None;
+    loop {
+        let lanes = store.lanes(after.as_ref(), PAGE).await?;
+        for lane in lanes.iter().filter(|lane| !served.contains(lane)) {
+            if let Some(relayer) = relayer_of(lane) {
+                let work = Unfinished::of(store, lane).await?;
+                unserved.extend(work.described(&relayer));
+            }
+        }
+        if lanes.len() < PAGE {
+            break;
+        }
+        after = lanes.last().cloned();
+    }
+    if unserved.is_empty() {
+        return Ok(());
+    }
+    bail!(
+        "the store holds unfinished work of relayers that are not configured: {}; bring each back \
+         into the configuration (paused, if it is to take no new work) until its transactions \
+         have ended",
+        unserved.join(", ")
+    )
+}
+
+fn relayer_of(lane: &LaneId) -> Option<RelayerId> {
+    let id = lane.as_str().strip_prefix(RELAYER_LANES)?;
+    RelayerId::new(id).ok()
+}
+
+/// What a lane has not finished; each count goes up to [`PAGE`].
+struct Unfinished {
+    open: usize,
+    slots: usize,
+    inbox: usize,
+}
+
+impl Unfinished {
+    async fn of(store: &LocalStore, lane: &LaneId) -> Result<Self, StoreError> {
+        let open = store.scan(lane, &Scan::prefix(key::OPEN, PAGE)).await?;
+        let slots = store.scan(lane, &Scan::prefix(key::SLOTS, PAGE)).await?;
+        let inbox = store.read(lane, Position(0), PAGE, Duration::ZERO).await?;
+        Ok(Self {
+            open: open.len(),
+            slots: slots.len(),
+            inbox: inbox.len(),
+        })
+    }
+
+    fn described(&self, relayer: &RelayerId) -> Option<String> {
+        let Self { open, slots, inbox } = self;
+        (open + slots + inbox > 0).then(|| {
+            format!(
+                "{relayer} (at least {open} open transactions, {slots} nonces in use and {inbox} \
+                 inbox entries)"
+            )
+        })
     }
 }
 

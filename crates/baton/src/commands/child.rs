@@ -10,8 +10,13 @@ use anyhow::{Context, Result, bail};
 use tokio::process::{Child, Command};
 use tokio::time::Instant;
 
+use crate::config::{ProcessEnvironment, Variables};
+
 /// How long the engine may take to get ready.
 const READY_MAX: Duration = Duration::from_secs(60);
+
+/// Variables of the system that an engine may need.
+const INHERITED: &[&str] = &["PATH", "HOME", "TMPDIR", "BATON_ANVIL"];
 
 /// How an engine is started. It has no `Debug`: variables hold keys.
 pub(crate) struct Launch {
@@ -53,6 +58,12 @@ impl Launch {
     }
 }
 
+/// What an engine takes from this process: nothing that configures it, and none of its secrets.
+fn inherited() -> impl Iterator<Item = (&'static str, String)> {
+    let value = |name| Some((name, ProcessEnvironment.get(name)?));
+    INHERITED.iter().copied().filter_map(value)
+}
+
 /// A loopback port that nothing uses. An engine keeps its own through a restart.
 pub(crate) fn free_port() -> Result<u16> {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").context("no free port")?;
@@ -85,6 +96,8 @@ impl Engine {
             .arg("engine")
             .arg("--config")
             .arg(launch.directory.join("config.json"))
+            .env_clear()
+            .envs(inherited())
             .envs(&launch.variables)
             .stdin(Stdio::null())
             .stdout(file.try_clone()?)

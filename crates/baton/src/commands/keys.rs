@@ -8,6 +8,7 @@ use anyhow::{Context, Result, bail};
 use baton_coord_local::SystemClock;
 use baton_vault::Secret;
 use baton_vault::keys::{NewKeystore, create_keystore, encryption_key, uuid_v4};
+use zeroize::Zeroizing;
 
 use super::{refuse, say};
 use crate::app::now;
@@ -47,7 +48,7 @@ fn create(arguments: CreateArgs, variables: &dyn Variables) -> Result<()> {
 
 fn password(arguments: &CreateArgs, variables: &dyn Variables) -> Result<Secret> {
     if let Some(password) = &arguments.password {
-        return Ok(Secret::new(password.clone()));
+        return Ok(password.clone());
     }
     if !arguments.password_stdin {
         if let Some(password) = variables.get("KEYSTORE_PASSPHRASE") {
@@ -60,7 +61,7 @@ fn password(arguments: &CreateArgs, variables: &dyn Variables) -> Result<Secret>
             );
         }
     }
-    let mut line = String::new();
+    let mut line = Zeroizing::new(String::new());
     io::stdin()
         .lock()
         .read_line(&mut line)

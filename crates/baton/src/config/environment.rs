@@ -9,6 +9,7 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use baton_vault::{API_KEY_CHARS_MIN, Secret};
+use tracing_subscriber::EnvFilter;
 
 use super::fields::range_rule;
 use super::names;
@@ -293,6 +294,12 @@ fn log(reader: &mut Reader<'_>) -> Log {
     let directory = reader.text("LOG_DATA_DIR");
     let bytes_max = reader.number("LOG_MAX_SIZE", 1 << 30, 1024, u64::MAX);
     let filter = reader.text("RUST_LOG");
+    if let Some(text) = &filter
+        && let Err(error) = EnvFilter::try_new(text)
+    {
+        let problem = Problem::new("RUST_LOG", format!("must be a log filter ({error})"));
+        reader.report.add(problem.found(format!("{text:?}")));
+    }
     Log {
         filter: filter.unwrap_or_else(|| level.to_owned()),
         format,

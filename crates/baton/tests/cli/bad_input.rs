@@ -229,7 +229,8 @@ fn engines_that_cannot_start() {
             Place::new().with("RUST_LOG", "loud=very=much"),
             engine,
             1,
-            "baton: LOG_LEVEL \"loud=very=much\" is not a log filter: ",
+            "baton: the configuration ./config/config.json cannot be used; 1 problem:\n  RUST_LOG: \
+             must be a log filter (",
         ),
         case(
             Place::new(),
