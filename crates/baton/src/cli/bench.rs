@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use baton_vault::Secret;
 use clap::{Args, ValueEnum};
 
+use super::secret;
+
 /// `baton bench`.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = EXAMPLES)]
@@ -43,7 +45,7 @@ pub struct LoadArgs {
     #[arg(long, value_delimiter = ',', default_value = "100,200,400", value_name = "RATE,…",
         value_parser = clap::value_parser!(u32).range(1..=20_000))]
     pub rates: Vec<u32>,
-    /// Look for the highest rate that is kept up with, from the first of --rates on (with a direct run, from 80 % of
+    /// Look for the highest rate that is kept up with, from the first of --rates on (with a direct run, from 15 % of
     /// it on).
     #[arg(long)]
     pub search: bool,
@@ -155,12 +157,4 @@ pub struct OutputArgs {
     /// Write a plot of latencies and rates.
     #[arg(long, value_name = "FILE")]
     pub svg: Option<PathBuf>,
-}
-
-#[expect(
-    clippy::unnecessary_wraps,
-    reason = "the shape of a parser of arguments"
-)]
-fn secret(text: &str) -> Result<Secret, std::convert::Infallible> {
-    Ok(Secret::new(text.to_owned()))
 }

@@ -99,6 +99,13 @@ impl ProxyTrace {
         Some(seen.broadcasts[place].first)
     }
 
+    /// Where a transaction that was sent goes; `None` for what [`Broadcast::to`] does not tell.
+    pub fn target(&self, hash: B256) -> Option<Address> {
+        let seen = self.seen();
+        let noted = &seen.broadcasts[*seen.by_hash.get(&hash)?];
+        noted.tx.as_ref()?.tx.call.to
+    }
+
     /// When a transaction was first sent, and how often.
     pub fn broadcast(&self, hash: B256) -> Option<(Instant, u64)> {
         let seen = self.seen();

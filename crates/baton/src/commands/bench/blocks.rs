@@ -9,7 +9,8 @@ use baton_model::Address;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use super::rpc::{Block, Rpc};
+use super::rpc::Rpc;
+use super::tap::Targets;
 
 /// How often the next block is looked for: times are this much too late at most.
 const POLL: Duration = Duration::from_millis(20);
@@ -30,17 +31,18 @@ struct Seen {
 }
 
 impl Watcher {
-    /// Watches from the next block on.
-    pub(super) async fn start(rpc: Rpc) -> Result<Self> {
+    /// Watches from the next block on. What was sent through a proxy is known by its hash; without
+    /// one, the node has to be asked for whole transactions, which takes some of its speed.
+    pub(super) async fn start(rpc: Rpc, sent: Option<Targets>) -> Result<Self> {
         let head = rpc.number("eth_blockNumber").await?;
         let seen = Arc::<Mutex<Seen>>::default();
         let noted = Arc::clone(&seen);
         let task = tokio::spawn(async move {
             let mut next = head + 1;
             loop {
-                match rpc.block(next).await {
-                    Ok(Some(block)) => {
-                        lock(&noted).note(&block, Instant::now());
+                match targets_of(&rpc, sent.as_ref(), next).await {
+                    Ok(Some(targets)) => {
+                        lock(&noted).note(&targets, Instant::now());
                         next += 1;
                     }
                     Ok(None) => tokio::time::sleep(POLL).await,
@@ -96,16 +98,12 @@ impl Drop for Watcher {
 }
 
 impl Seen {
-    fn note(&mut self, block: &Block, now: Instant) {
+    fn note(&mut self, targets: &[Address], now: Instant) {
         let mut count = 0;
-        for to in block
-            .transactions
-            .iter()
-            .filter_map(|transaction| transaction.to)
-        {
+        for to in targets {
             let Some(mined) = self
                 .targets
-                .get(&to)
+                .get(to)
                 .and_then(|index| self.mined.get_mut(*index))
             else {
                 continue;
@@ -118,6 +116,23 @@ impl Seen {
         }
         self.blocks.push((now, count));
     }
+}
+
+async fn targets_of(
+    rpc: &Rpc,
+    sent: Option<&Targets>,
+    number: u64,
+) -> Result<Option<Vec<Address>>> {
+    let Some(sent) = sent else {
+        return rpc.block_targets(number).await;
+    };
+    let hashes = rpc.block_hashes(number).await?;
+    Ok(hashes.map(|hashes| {
+        hashes
+            .into_iter()
+            .filter_map(|hash| sent.of(hash))
+            .collect()
+    }))
 }
 
 fn lock(seen: &Mutex<Seen>) -> MutexGuard<'_, Seen> {

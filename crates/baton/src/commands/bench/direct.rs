@@ -7,6 +7,7 @@ use anyhow::{Context, Result, ensure};
 use baton_model::{Address, Bytes, U256};
 use baton_vault::Signer;
 use serde::Serialize;
+use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -27,8 +28,11 @@ const SENDERS: usize = 2;
 const EACH_MAX: usize = 40_000;
 /// Least transactions per second that are signed for: no node of this kind is faster.
 const RATE_MAX: usize = 4000;
+/// How often the reader of receipts looks for a block: as often as Baton does with one-second
+/// blocks.
+const HEAD_POLL: Duration = Duration::from_millis(250);
 /// How long the node may take for what is sent but not mined at the end.
-const DRAIN_MAX: Duration = Duration::from_secs(60);
+const DRAIN_MAX: Duration = Duration::from_secs(120);
 
 /// The node's ceiling.
 #[derive(Clone, Copy, Debug, Serialize)]
@@ -38,10 +42,25 @@ pub(super) struct Direct {
     pub(super) sent_per_second: f64,
     /// Between the first and the last block of the time measured.
     pub(super) mined_per_second: f64,
+    /// The same while every block's receipts are read, as a relayer has to that says what became of
+    /// its transactions.
+    pub(super) with_receipts_per_second: Option<f64>,
 }
 
-/// Measures a fresh node of the plan's kind. `None` if it is not the bench's to fund accounts on.
-pub(super) async fn run(plan: &Plan, step: u32) -> Result<Option<Direct>> {
+/// Measures fresh nodes of the plan's kind, without and with receipts. `None` if it is not the
+/// bench's to fund accounts on.
+pub(super) async fn run(plan: &Plan, steps: [u32; 2]) -> Result<Option<Direct>> {
+    let Some(direct) = measure(plan, steps[0], false).await? else {
+        return Ok(None);
+    };
+    let followed = measure(plan, steps[1], true).await?;
+    Ok(Some(Direct {
+        with_receipts_per_second: followed.map(|followed| followed.mined_per_second),
+        ..direct
+    }))
+}
+
+async fn measure(plan: &Plan, step: u32, receipts: bool) -> Result<Option<Direct>> {
     let node = match &plan.subject {
         Subject::Own(own) => Node::start(own.node).await?,
         Subject::Other(_) => Node::Other,
@@ -76,12 +95,16 @@ pub(super) async fn run(plan: &Plan, step: u32) -> Result<Option<Direct>> {
         ready.push(signing.await.context("signing ended badly")?);
     }
     let tap = Tap::start(&url, 0)?;
-    let watcher = Watcher::start(rpc.clone()).await?;
+    let watcher = Watcher::start(rpc.clone(), Some(tap.targets())).await?;
     watcher.expect(&all);
+    let reader = receipts.then(|| tokio::spawn(read_receipts(rpc.clone())));
     let start = Instant::now();
     let (from, until) = (start + plan.warm_up, start + plan.warm_up + plan.measure);
     let sent = flood(&Rpc::new(&tap.url())?, ready, until).await?;
     let ended = Instant::now().min(until);
+    if let Some(reader) = reader {
+        reader.abort();
+    }
     let taken: usize = sent.iter().sum();
     drain(&watcher, taken).await?;
     check(&rpc, &all, &sent, each).await?;
@@ -95,7 +118,24 @@ pub(super) async fn run(plan: &Plan, step: u32) -> Result<Option<Direct>> {
         sent: taken,
         sent_per_second,
         mined_per_second,
+        with_receipts_per_second: None,
     }))
+}
+
+/// Reads the receipts of every block, one block after the other, until it is ended. A node that has
+/// none, or no answer, only means that there is nothing to read.
+async fn read_receipts(rpc: Rpc) {
+    let mut read = rpc.number("eth_blockNumber").await.unwrap_or(0);
+    loop {
+        let head = rpc.number("eth_blockNumber").await.unwrap_or(read);
+        if head > read {
+            read += 1;
+            let block = json!([format!("{read:#x}")]);
+            let _receipts: Result<Value> = rpc.call("eth_getBlockReceipts", block).await;
+        } else {
+            tokio::time::sleep(HEAD_POLL).await;
+        }
+    }
 }
 
 fn sign(

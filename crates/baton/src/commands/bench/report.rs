@@ -181,8 +181,10 @@ fn facts(report: &Report) -> Vec<String> {
     let mut facts = report.conditions.clone();
     if let Some(direct) = &report.direct {
         facts.push(format!(
-            "direct: {:.0} mined/s ({:.0} sent/s) without a relayer",
-            direct.mined_per_second, direct.sent_per_second
+            "direct, without a relayer: {:.0} mined/s ({:.0} sent/s); {} mined/s with every block's receipts read",
+            direct.mined_per_second,
+            direct.sent_per_second,
+            shown(direct.with_receipts_per_second, 0)
         ));
     }
     for found in &report.sustained {

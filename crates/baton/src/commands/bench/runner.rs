@@ -71,11 +71,15 @@ impl Runner {
     /// The node without a relayer.
     pub(super) async fn direct(&mut self) -> Result<Option<Direct>> {
         say("Direct: signing, then sending as fast as the node takes it…")?;
-        let number = self.next_number();
-        let direct = direct::run(&self.plan, number).await?;
+        let numbers = [self.next_number(), self.next_number()];
+        let direct = direct::run(&self.plan, numbers).await?;
         self.report.direct = direct;
         match direct {
-            Some(direct) => say(format_args!("  {:.0} mined/s", direct.mined_per_second))?,
+            Some(direct) => say(format_args!(
+                "  {:.0} mined/s; {:.0} with every block's receipts read",
+                direct.mined_per_second,
+                direct.with_receipts_per_second.unwrap_or_default()
+            ))?,
             None => say("  left out: the bench can fund no account on this node")?,
         }
         Ok(direct)

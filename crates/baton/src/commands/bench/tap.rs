@@ -4,13 +4,23 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::Result;
-use baton_model::Address;
-use baton_testkit::{Proxy, ProxyOptions};
+use baton_model::{Address, B256};
+use baton_testkit::{Proxy, ProxyOptions, ProxyTrace};
 use tokio::time::Instant;
 
 /// A proxy that changes nothing and takes note.
 #[derive(Debug)]
 pub(super) struct Tap(Proxy);
+
+/// Tells where transactions go that were sent through a proxy.
+#[derive(Clone, Debug)]
+pub(super) struct Targets(ProxyTrace);
+
+impl Targets {
+    pub(super) fn of(&self, hash: B256) -> Option<Address> {
+        self.0.target(hash)
+    }
+}
 
 /// What was asked of a node.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -41,6 +51,11 @@ impl Tap {
     /// When a transfer to an address was first sent, before any delay.
     pub(super) fn first_broadcast(&self, to: Address) -> Option<Instant> {
         self.0.trace().first_broadcast(to)
+    }
+
+    /// Where what was sent goes.
+    pub(super) fn targets(&self) -> Targets {
+        Targets(self.0.trace())
     }
 
     /// What was asked so far.

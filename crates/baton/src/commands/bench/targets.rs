@@ -19,8 +19,9 @@ const WARM_UP: Duration = Duration::from_secs(4);
 const MEASURE: Duration = Duration::from_secs(12);
 /// Time between blocks.
 const BLOCK: Duration = Duration::from_secs(1);
-/// Where a search begins, as a share of the direct run.
-const START_SHARE: f64 = 0.8;
+/// Where a search begins, as a share of the direct run: low, for a rate that is far too high leaves
+/// blocks that anvil takes minutes to answer about.
+const START_SHARE: f64 = 0.15;
 /// Requests per second of the figures that name their rate, or need none.
 const CALLS_RATE: u32 = 200;
 const NULL_RATE: u32 = 1000;
@@ -106,7 +107,9 @@ pub(super) async fn run(runner: &mut Runner) -> Result<()> {
         measure: MEASURE,
         ..plan
     });
-    let direct = runner.direct().await?.map(|direct| direct.mined_per_second);
+    let ceiling = runner.direct().await?;
+    let direct = ceiling.map(|direct| direct.mined_per_second);
+    let followed = ceiling.and_then(|direct| direct.with_receipts_per_second);
     let fast = runner
         .search(direct.map_or(CALLS_RATE, start_rate), 0)
         .await?;
@@ -131,6 +134,7 @@ pub(super) async fn run(runner: &mut Runner) -> Result<()> {
     let percent = |part: Option<f64>, whole: Option<f64>| Some(100.0 * ratio(part?, whole?)?);
     let values = [
         percent(fast.mined_per_second, direct),
+        percent(fast.mined_per_second, followed),
         percent(slow.mined_per_second, fast.mined_per_second),
         half.broadcast.map(|times| times.p50),
         half.broadcast.map(|times| times.p99),
@@ -149,9 +153,16 @@ pub(super) async fn run(runner: &mut Runner) -> Result<()> {
 /// A figure, its unit, which way it improves, its target and its goal.
 type Row = (&'static str, Unit, Better, f64, f64);
 
-const ROWS: [Row; 10] = [
+const ROWS: [Row; 11] = [
     (
         "mined per second, of direct, 0 ms proxy",
+        Unit::Percent,
+        Better::More,
+        80.0,
+        95.0,
+    ),
+    (
+        "the same, of direct with receipts read",
         Unit::Percent,
         Better::More,
         80.0,
@@ -222,7 +233,7 @@ const ROWS: [Row; 10] = [
     ),
 ];
 
-fn table(values: [Option<f64>; 10]) -> Vec<Target> {
+fn table(values: [Option<f64>; 11]) -> Vec<Target> {
     ROWS.into_iter()
         .zip(values)
         .map(|((figure, unit, better, target, goal), measured)| Target {
@@ -274,15 +285,18 @@ mod tests {
 
     #[test]
     fn a_target_is_met_from_its_own_side() {
-        let values = [80.0, 84.9, 10.0, 50.1, 15.0, 1.5, 1.6, 150.0, 999.0, 151.0].map(Some);
+        let values = [
+            80.0, 79.9, 84.9, 10.0, 50.1, 15.0, 1.5, 1.6, 150.0, 999.0, 151.0,
+        ]
+        .map(Some);
         let met: Vec<bool> = table(values).iter().map(Target::is_met).collect();
         assert_eq!(
             met,
             [
-                true, false, true, false, true, true, false, true, true, false
+                true, false, false, true, false, true, true, false, true, true, false
             ]
         );
-        let unmeasured = table([None; 10]);
+        let unmeasured = table([None; 11]);
         assert!(
             unmeasured
                 .iter()

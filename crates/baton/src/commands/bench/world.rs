@@ -82,7 +82,7 @@ impl World {
             node.fund(&rpc, *account).await?;
         }
         let (engine, api) = setup.launch(own).await?;
-        let watcher = Watcher::start(rpc.clone()).await?;
+        let watcher = Watcher::start(rpc.clone(), Some(tap.targets())).await?;
         let pid = engine.process.pid();
         Ok(Self {
             rpc,
@@ -99,7 +99,7 @@ impl World {
         let rpc = Rpc::new(&other.node)?;
         let port = other.proxy_port;
         let tap = port.map(|port| Tap::start(&other.node, port)).transpose()?;
-        let watcher = Watcher::start(rpc.clone())
+        let watcher = Watcher::start(rpc.clone(), None)
             .await
             .context("--node does not answer")?;
         let api = Api {

@@ -56,6 +56,7 @@ fn report() -> Report {
             sent: 100,
             sent_per_second: 900.0,
             mined_per_second: 800.0,
+            with_receipts_per_second: Some(700.0),
         }),
         steps: vec![step(400, 0), step(200, 0), step(200, 25)],
         sustained: vec![Sustained {
@@ -94,7 +95,7 @@ fn markdown_has_a_row_for_each_step_with_a_cell_for_each_heading() {
         steps[2]
     );
     assert!(text.contains("- no rate was kept up with at 25 ms"));
-    assert!(text.contains("- direct: 800 mined/s"));
+    assert!(text.contains("- direct, without a relayer: 800 mined/s"));
 }
 
 #[test]
