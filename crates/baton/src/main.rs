@@ -7,6 +7,12 @@ use baton::cli::{Cli, Command};
 use baton::commands;
 use baton::config::ProcessEnvironment;
 use clap::Parser;
+use mimalloc::MiMalloc;
+
+/// A sixth more durable commits per second than with the system's allocator (`cargo bench -p
+/// baton-coord-local`): records are made on one thread and dropped on another.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();

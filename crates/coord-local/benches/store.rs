@@ -13,7 +13,12 @@ use baton_coord::{Batch, Log, Position, SCAN_LIMIT_MAX, Scan, Table};
 use baton_coord_local::{LocalStore, Options};
 use baton_model::LaneId;
 use bytes::Bytes;
+use mimalloc::MiMalloc;
 use tokio::time::Instant;
+
+/// The allocator of the `baton` program.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// How long each row of the commit table is measured.
 const ROW: Duration = Duration::from_secs(4);

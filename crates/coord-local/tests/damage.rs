@@ -1,5 +1,7 @@
 //! Damaged, cut off, missing and foreign files: a clear error, or nothing lost. Never silence.
 
+mod support;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,6 +13,7 @@ use baton_model::LaneId;
 use bytes::Bytes;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
+use support::copy;
 
 const SEED: u64 = 0xda3a_6ed0;
 /// Bits flipped in each file, at random places.
@@ -129,19 +132,6 @@ fn files(directory: &Path) -> Vec<PathBuf> {
     }
     found.sort();
     found
-}
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).expect("a directory");
-    for item in fs::read_dir(from).expect("a directory") {
-        let path = item.expect("an item").path();
-        let target = to.join(path.file_name().expect("a name"));
-        if path.is_dir() {
-            copy(&path, &target);
-        } else {
-            fs::copy(&path, &target).expect("a copy");
-        }
-    }
 }
 
 /// Ways of damaging a file of this length: what it is called, and the bytes that are left, `None`

@@ -1,5 +1,7 @@
 //! Directories that are not, or not yet, or not any more, a store of this version.
 
+mod support;
+
 use std::fs;
 use std::path::Path;
 
@@ -7,6 +9,7 @@ use baton_coord::{Batch, CommitError, Lease, LeaseError, StoreError, Table, Wake
 use baton_coord_local::{LocalStore, OpenError, Options};
 use baton_model::LaneId;
 use bytes::Bytes;
+use support::copy;
 
 fn open(directory: &Path) -> Result<LocalStore, OpenError> {
     LocalStore::open(directory, Options::default())
@@ -212,17 +215,4 @@ fn put(directory: &Path, name: &str, content: &str) {
 
 fn gone(directory: &Path, name: &str) {
     fs::remove_file(directory.join(name)).expect("a removal");
-}
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).expect("a directory");
-    for item in fs::read_dir(from).expect("a directory") {
-        let path = item.expect("an item").path();
-        let target = to.join(path.file_name().expect("a name"));
-        if path.is_dir() {
-            copy(&path, &target);
-        } else {
-            fs::copy(&path, &target).expect("a copy");
-        }
-    }
 }

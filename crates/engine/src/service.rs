@@ -21,7 +21,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use baton_coord::{Batch, CommitError, Committed};
 use baton_model::RequestId;
+use tokio::time::timeout;
 use uuid::Uuid;
 
 pub use accept::Sent;
@@ -51,18 +53,22 @@ pub struct ServiceOptions {
     /// How long an answer to a cancel or replace waits for the lane to carry it out. Beyond, the
     /// command is as durable, and the answer says that it is pending.
     pub command_wait: Duration,
+    /// How long to wait for the store's answer to a commit. Beyond, the caller hears that the
+    /// outcome is unknown, and under which id to look.
+    pub commit_wait: Duration,
     /// How long to go on finding out whether a commit with an unknown outcome was applied.
     pub unknown_wait: Duration,
 }
 
 impl Default for ServiceOptions {
     /// 8 h are the reference's validity. 5 s are several blocks' worth of a lane's turn-around and
-    /// far below the time-out of a request; 2 s are some round trips to a store that is failing
-    /// over.
+    /// far below the time-out of a request, as are 10 s, in which a store that works answers a
+    /// thousand times over; 2 s are some round trips to a store that is failing over.
     fn default() -> Self {
         Self {
             validity: Duration::from_secs(8 * 3600),
             command_wait: Duration::from_secs(5),
+            commit_wait: Duration::from_secs(10),
             unknown_wait: Duration::from_secs(2),
         }
     }
@@ -117,6 +123,18 @@ impl Service {
             Some(index) => Ok(&self.relayers[*index]),
             None => Err(ServiceError::relayer_not_found(id)),
         }
+    }
+
+    /// Commits, and calls it unknown when the store takes too long: the caller must hear so from the
+    /// service, with the id, before the request's own time-out ends it with less to go by.
+    async fn commit(&self, batch: Batch) -> Result<Committed, CommitError> {
+        let wait = self.options.commit_wait;
+        let answer = timeout(wait, self.store.commit(batch)).await;
+        answer.unwrap_or_else(|_| {
+            Err(CommitError::Unknown {
+                reason: format!("no answer within {wait:?}"),
+            })
+        })
     }
 
     fn fresh_id(&self) -> RequestId {

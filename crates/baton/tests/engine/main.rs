@@ -9,6 +9,7 @@ mod commands;
 mod crash;
 mod main_job;
 mod node;
+mod reconfigured;
 mod requests;
 mod sealed;
 mod shared_nonce;

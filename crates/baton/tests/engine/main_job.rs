@@ -6,7 +6,7 @@ use baton_model::{Address, U256};
 use serde_json::{Value, json};
 
 use crate::support::{
-    REVERTS, Setup, World, fresh_address, fresh_addresses, plain_transfer, transfer, until,
+    Setup, World, fresh_address, fresh_addresses, plain_transfer, transfer, until,
 };
 
 #[tokio::test]
@@ -220,12 +220,7 @@ async fn what_happens_is_counted() {
     let world = World::new().await;
     let engine = world.engine().await;
     let api = engine.api();
-    let contract = fresh_address(7);
-    world
-        .anvil
-        .set_code(contract, &REVERTS.parse().unwrap())
-        .await
-        .unwrap();
+    let contract = world.reverting().await;
     let ids = api
         .send_all(&[transfer(fresh_address(0)), transfer(fresh_address(1))])
         .await;
@@ -255,12 +250,7 @@ async fn a_call_that_would_revert_fails_before_it_takes_a_nonce() {
     let world = World::new().await;
     let engine = world.engine().await;
     let (api, chain) = (engine.api(), world.chain());
-    let contract = fresh_address(7);
-    world
-        .anvil
-        .set_code(contract, &REVERTS.parse().unwrap())
-        .await
-        .unwrap();
+    let contract = world.reverting().await;
 
     let id = api.send(&transfer(contract)).await;
     let failed = api.reaches(&id, "failed").await;
@@ -286,12 +276,7 @@ async fn a_call_that_reverts_on_chain_fails_when_it_is_final() {
     let world = World::new().await;
     let engine = world.engine().await;
     let api = engine.api();
-    let contract = fresh_address(7);
-    world
-        .anvil
-        .set_code(contract, &REVERTS.parse().unwrap())
-        .await
-        .unwrap();
+    let contract = world.reverting().await;
 
     // With a gas limit nobody asks for an estimate.
     let mut body = plain_transfer(contract);

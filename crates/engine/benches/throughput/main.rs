@@ -1,5 +1,5 @@
-//! How many requests one lane takes from the inbox to final blocks, on a store in memory and a chain that answers at once
-//! and makes a block every 100 ms: the cost of the driver and the engine alone. `cargo bench -p baton-engine`.
+//! How many requests one lane takes from the inbox to final blocks, on a store in memory and a chain that answers at
+//! once and makes a block every 100 ms: the cost of the driver and the engine alone. `cargo bench -p baton-engine`.
 
 mod chain;
 

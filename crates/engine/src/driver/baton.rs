@@ -1,10 +1,10 @@
 //! Holding a lane's baton: taking it, renewing it, and knowing when it may no longer be relied on.
 //!
-//! The store decides who holds a lane, and refuses the writes of whoever does not. Time is only the second line: it keeps
-//! a holder that cannot reach the store from asking nodes and signers for what a successor is asking for already. What a
-//! holder may still broadcast after its time, before it has noticed, is harmless: those bytes were durable under its
-//! fence, so a successor has them too, counts them as offered, and never gives their nonce to anything else before the
-//! chain has decided it.
+//! The store decides who holds a lane, and refuses the writes of whoever does not. Time is only the second line: it
+//! keeps a holder that cannot reach the store from asking nodes and signers for what a successor is asking for already.
+//! What a holder may still broadcast after its time, before it has noticed, is harmless: those bytes were durable under
+//! its fence, so a successor has them too, counts them as offered, and never gives their nonce to anything else before
+//! the chain has decided it.
 
 use std::time::Duration;
 
@@ -16,8 +16,8 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::SharedStore;
 
-/// Share of a lease that is kept back for clocks that run at different speeds and for messages under way: a holder stops
-/// acting when nine tenths have passed since it asked.
+/// Share of a lease that is kept back for clocks that run at different speeds and for messages under way: a holder
+/// stops acting when nine tenths have passed since it asked.
 const MARGIN_DIVISOR: u32 = 10;
 
 /// Renewals within one lease: two may fail.
@@ -101,8 +101,8 @@ impl Baton {
         self.epoch
     }
 
-    /// Whether this process may act on the lane now. A process that was stopped for a while has to ask before it goes on:
-    /// its timers may not have fired yet.
+    /// Whether this process may act on the lane now. A process that was stopped for a while has to ask before it goes
+    /// on: its timers may not have fired yet.
     pub(super) fn may_act(&self) -> bool {
         self.until
             .borrow()

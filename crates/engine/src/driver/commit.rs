@@ -1,8 +1,8 @@
 //! The writes of one tenure: each is applied exactly once and in order, whatever the store says about them.
 //!
 //! A commit without an answer may be applied at any later time, also behind those that followed it, and would then take
-//! newer records back to older ones. So every batch demands the link that the one before it left, and replaces it: a batch
-//! that comes twice, or late, finds another link and is refused.
+//! newer records back to older ones. So every batch demands the link that the one before it left, and replaces it: a
+//! batch that comes twice, or late, finds another link and is refused.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -28,8 +28,8 @@ const FETCH_AHEAD: usize = 8;
 /// Blocks kept beyond the final depth, to find where a reorganisation began.
 const WINDOW_MARGIN: u64 = 64;
 
-/// Reorganisations taken in without a pause. Nodes that stand on different forks contradict each other until they agree;
-/// lanes need not hear of each turn.
+/// Reorganisations taken in without a pause. Nodes that stand on different forks contradict each other until they
+/// agree; lanes need not hear of each turn.
 const FORKS_MAX: usize = 2;
 
 /// Longest wait for a block, whatever a client's own time-outs are.

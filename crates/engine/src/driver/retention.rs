@@ -20,8 +20,8 @@ const BATCH: usize = 1000;
 const CONCURRENT: usize = 64;
 /// How often they are looked for.
 const PERIOD: Duration = Duration::from_secs(30);
-/// How often while there are more than one batch: a lane that accepts a thousand requests a second also has to forget so
-/// many.
+/// How often while there are more than one batch: a lane that accepts a thousand requests a second also has to forget
+/// so many.
 const PERIOD_BUSY: Duration = Duration::from_secs(1);
 
 /// Looks for requests to forget, beside the lane: a store that is slow does not hold it up.

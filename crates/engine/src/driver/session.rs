@@ -30,8 +30,8 @@ const SIGN_BATCH: usize = 64;
 /// ([`baton_coord::BATCH_OPS_MAX`]).
 const GATHER_MAX: usize = 1024;
 
-/// Bytes of calls and signed transactions taken in between two commits. A byte of a call stands eight times in the records
-/// of its request and slot, which have to fit into one batch ([`baton_coord::BATCH_BYTES_MAX`]).
+/// Bytes of calls and signed transactions taken in between two commits. A byte of a call stands eight times in the
+/// records of its request and slot, which have to fit into one batch ([`baton_coord::BATCH_BYTES_MAX`]).
 const GATHER_BYTES_MAX: usize = 1 << 20;
 
 /// How often a lane's state is shown: looking for alarms is too much for every step.
@@ -125,8 +125,8 @@ impl Session {
         (session, Received { answers, inbox })
     }
 
-    /// Takes in what has come, as far as there is room, does what the lane wants done, and starts the next commit if none
-    /// is under way. Must only be called while the baton is held.
+    /// Takes in what has come, as far as there is room, does what the lane wants done, and starts the next commit if
+    /// none is under way. Must only be called while the baton is held.
     pub(super) fn act(&mut self, commits: &mut Commits) {
         loop {
             self.take_in();

@@ -25,7 +25,8 @@ const TRIES: u32 = 5;
 /// JSON-RPC errors that say that a method, or an argument such as `pending`, is not offered.
 const NOT_OFFERED: [i64; 2] = [-32601, -32602];
 
-/// Longest wait for one answer, whatever a client's own time-outs are: a question that is lost holds a lane up for ever.
+/// Longest wait for one answer, whatever a client's own time-outs are: a question that is lost holds a lane up for
+/// ever.
 const ANSWER_MAX: Duration = Duration::from_secs(60);
 
 /// Signatures asked for at a time: hides the latency of a remote key service, within what such services allow.
@@ -175,8 +176,8 @@ async fn pending_nonces(chain: &dyn ChainClient, accounts: &[Address]) -> Vec<u6
     })
 }
 
-/// Receipts of slots, as far as may be in the order asked: a lane settles its slots from the lowest up, and so never many
-/// at once.
+/// Receipts of slots, as far as may be in the order asked: a lane settles its slots from the lowest up, and so never
+/// many at once.
 pub(super) fn look_up(
     chain: Arc<dyn ChainClient>,
     slots: Vec<LookupTask>,
@@ -188,7 +189,8 @@ pub(super) fn look_up(
 }
 
 /// A node that answers a question for many receipts with an error may not like one of them: then each slot is asked for
-/// on its own, and only that one waits. There is no "cannot tell" here: "none" would mean that somebody else used a nonce.
+/// on its own, and only that one waits. There is no "cannot tell" here: "none" would mean that somebody else used a
+/// nonce.
 async fn look_up_chunk(
     chain: Arc<dyn ChainClient>,
     slots: Vec<LookupTask>,

@@ -136,14 +136,13 @@ impl Service {
         };
         let mut deadline = None;
         for _ in 0..COMMIT_TRIES_MAX {
+            let commit = self.commit(batch.clone());
             let answer = match deadline {
-                None => self.store.commit(batch.clone()).await,
-                Some(deadline) => {
-                    match timeout_at(deadline, self.store.commit(batch.clone())).await {
-                        Ok(answer) => answer,
-                        Err(_) => return Err(unknown),
-                    }
-                }
+                None => commit.await,
+                Some(deadline) => match timeout_at(deadline, commit).await {
+                    Ok(answer) => answer,
+                    Err(_) => return Err(unknown),
+                },
             };
             match answer {
                 Ok(_) => return Ok(Outcome::Accepted),

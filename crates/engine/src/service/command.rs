@@ -166,7 +166,7 @@ impl Service {
         let mut changes = self.store.subscribe(&changed_topic(&lane)).await?;
         let mut batch = Batch::new(lane);
         batch.appends.push(encode(&entry).into());
-        match self.store.commit(batch).await {
+        match self.commit(batch).await {
             Ok(_) => {}
             Err(CommitError::Unknown { reason }) => {
                 // Not repeated: a replacement that took effect would be refused the second time.
@@ -281,7 +281,7 @@ impl Service {
             batch.appends.push(entry.into());
         }
         for _ in 0..CANCEL_TRIES {
-            match self.store.commit(batch.clone()).await {
+            match self.commit(batch.clone()).await {
                 Ok(_) => return true,
                 Err(CommitError::Unknown { reason }) => {
                     let relayer = &relayer.id;

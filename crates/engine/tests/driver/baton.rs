@@ -85,8 +85,8 @@ async fn a_store_that_fails_for_less_than_the_lease_costs_nothing() {
     second.shut_down().await;
 }
 
-/// Whoever cannot reach the store stops acting before its lease ends by the store's clock, and the other one takes over.
-/// Every offer is checked against the lease, and every request has to be executed once.
+/// Whoever cannot reach the store stops acting before its lease ends by the store's clock, and the other one takes
+/// over. Every offer is checked against the lease, and every request has to be executed once.
 #[tokio::test(start_paused = true)]
 async fn two_processes_never_act_at_the_same_time() {
     let _logs = Logs::watch();

@@ -176,8 +176,8 @@ async fn receipts_of_a_block_that_do_not_come_are_looked_up() {
     }
 }
 
-/// A node's pool holds what a request asks for, and the store knows of no such attempt: it was rolled back. While no node
-/// can be asked what it is, the account waits; it is not given up.
+/// A node's pool holds what a request asks for, and the store knows of no such attempt: it was rolled back. While no
+/// node can be asked what it is, the account waits; it is not given up.
 #[tokio::test(start_paused = true)]
 async fn a_forgotten_transaction_is_adopted_although_nodes_are_out_of_reach_at_first() {
     let _logs = Logs::watch();

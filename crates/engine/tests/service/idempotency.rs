@@ -4,8 +4,10 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use baton_coord::{Batch, Key, Table};
-use baton_engine::service::{IdempotencyKey, ServiceError};
+use baton_edge::RequestLimits;
+use baton_engine::service::{IdempotencyKey, ServiceError, ServiceOptions};
 use baton_model::{LaneId, RelayerId};
+use tokio::time::Instant;
 
 use crate::support::lane::LaneHand;
 use crate::support::store::Fault;
@@ -249,6 +251,43 @@ async fn an_outcome_that_stays_unknown_is_said_to_be_unknown() {
         .unwrap();
     assert!(again.replayed);
     assert_eq!(again.transaction.id, id.to_string());
+    assert_eq!(world.store.count(&lane(), "r/").await, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_hangs_is_asked_again_and_the_first_commit_counts() {
+    let world = World::new();
+    world.store.fail_commits([Fault::AppliedHangs]);
+    let before = Instant::now();
+    let sent = world
+        .service
+        .send("main", raw(&transfer_body()), None)
+        .await
+        .unwrap();
+    assert!(!sent.replayed);
+    assert!(before.elapsed() >= ServiceOptions::default().commit_wait);
+    assert_eq!(world.store.count(&lane(), "r/").await, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_goes_on_hanging_is_said_to_be_unknown_before_the_request_times_out() {
+    let world = World::new();
+    world.store.fail_commits([Fault::AppliedHangs, Fault::LostHangs]);
+    let before = Instant::now();
+    let error = world
+        .service
+        .send("main", raw(&transfer_body()), None)
+        .await
+        .unwrap_err();
+    let text = error.to_string();
+    assert!(
+        matches!(error, ServiceError::UnknownAccept { keyed: false, .. }),
+        "{text}"
+    );
+    assert!(
+        before.elapsed() < RequestLimits::default().timeout,
+        "{text}"
+    );
     assert_eq!(world.store.count(&lane(), "r/").await, 1);
 }
 

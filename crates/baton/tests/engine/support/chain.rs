@@ -10,7 +10,7 @@ use super::until;
 const BALANCES: usize = 100;
 
 /// Runtime code that reverts, whatever it is called with.
-pub(crate) const REVERTS: &str = "0x5f5ffd";
+pub(super) const REVERTS: &str = "0x5f5ffd";
 
 /// The chain, to look at.
 #[derive(Clone, Copy)]

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 pub(crate) use api::{Answer, Api};
-pub(crate) use chain::{Chain, REVERTS};
+pub(crate) use chain::Chain;
 pub(crate) use process::{Engine, bytes_under};
 pub(crate) use world::{Setup, World};
 

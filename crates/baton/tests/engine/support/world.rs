@@ -11,7 +11,8 @@ use baton_vault::{LocalSigner, Signer};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::{Api, Chain, Engine};
+use super::chain::REVERTS;
+use super::{Api, Chain, Engine, fresh_address};
 
 /// What callers show.
 const API_KEY: &str = "0123456789abcdef0123456789abcdef";
@@ -173,6 +174,14 @@ impl World {
     /// Starts the engine and does not wait for anything.
     pub(crate) fn spawn(&self) -> Engine {
         Engine::spawn(self, &[])
+    }
+
+    /// A contract that reverts, whatever it is called with.
+    pub(crate) async fn reverting(&self) -> Address {
+        let contract = fresh_address(7);
+        let code = REVERTS.parse().unwrap();
+        self.anvil.set_code(contract, &code).await.unwrap();
+        contract
     }
 
     /// A caller that knows no engine yet.

@@ -1,18 +1,20 @@
 //! A chain in memory that does what the test says, and nothing that a chain would not do.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+mod ledger;
+
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use async_trait::async_trait;
-use baton_chain::tx::decode_signed;
 use baton_chain::{
     AccountView, BlockView, ChainClient, Estimate, HeadRef, Market, NodeAnswer, ObservedTx,
     Receipt, RpcError,
 };
-use baton_model::{Address, B256, Bytes, Call, Fees, U256, UnsignedTx};
+use baton_model::{Address, B256, Bytes, Call, U256};
 use tokio::sync::watch;
 
-use super::signer::account_of;
+pub(crate) use ledger::Tx;
+use ledger::{State, hash_of, observed};
 
 /// Number of the first block.
 pub(crate) const GENESIS: u64 = 100;
@@ -33,46 +35,6 @@ pub(crate) enum Fault {
     Nothing,
 }
 
-/// A transaction that a node knows.
-#[derive(Clone, Debug)]
-pub(crate) struct Tx {
-    pub(crate) from: Address,
-    pub(crate) hash: B256,
-    pub(crate) tx: UnsignedTx,
-    raw: Bytes,
-}
-
-#[derive(Clone, Debug)]
-struct Block {
-    number: u64,
-    hash: B256,
-    parent: B256,
-    transactions: Vec<Tx>,
-}
-
-/// A test over every transaction offered.
-type Check = Box<dyn Fn(&Tx) + Send>;
-
-struct State {
-    blocks: Vec<Block>,
-    /// What every other question about a block is answered from.
-    other_fork: Option<Vec<Block>>,
-    flips: u64,
-    salt: u64,
-    pool: BTreeMap<(Address, u64), Tx>,
-    offered: Vec<Tx>,
-    faults: BTreeMap<&'static str, VecDeque<Fault>>,
-    calls: BTreeMap<&'static str, usize>,
-    balance: U256,
-    announce_hash: bool,
-    keep_pool: bool,
-    /// Number that the node takes for its head.
-    stale_head: Option<u64>,
-    /// Calls to these targets are never estimated.
-    inestimable: BTreeSet<Address>,
-    check: Option<Check>,
-}
-
 /// The chain.
 pub(crate) struct FakeChain {
     heads: watch::Sender<Option<HeadRef>>,
@@ -81,31 +43,9 @@ pub(crate) struct FakeChain {
 
 impl FakeChain {
     pub(crate) fn new() -> Arc<Self> {
-        let genesis = Block {
-            number: GENESIS,
-            hash: hash_of(GENESIS, 0),
-            parent: B256::ZERO,
-            transactions: Vec::new(),
-        };
-        let state = State {
-            blocks: vec![genesis],
-            other_fork: None,
-            flips: 0,
-            salt: 0,
-            pool: BTreeMap::new(),
-            offered: Vec::new(),
-            faults: BTreeMap::new(),
-            calls: BTreeMap::new(),
-            balance: U256::from(10).pow(U256::from(24)),
-            announce_hash: true,
-            keep_pool: true,
-            stale_head: None,
-            inestimable: BTreeSet::new(),
-            check: None,
-        };
         let chain = Self {
             heads: watch::Sender::new(None),
-            state: Mutex::new(state),
+            state: Mutex::new(State::new()),
         };
         chain.announce();
         Arc::new(chain)
@@ -261,111 +201,6 @@ impl FakeChain {
     }
 }
 
-impl State {
-    fn head(&self) -> u64 {
-        self.blocks.last().expect("there is a block").number
-    }
-
-    fn block(&self, number: u64) -> Option<&Block> {
-        let place = usize::try_from(number.checked_sub(GENESIS)?).ok()?;
-        self.blocks.get(place)
-    }
-
-    fn nonce_at(&self, account: Address, number: u64) -> u64 {
-        let blocks = self.blocks.iter().filter(|block| block.number <= number);
-        let sent = blocks.flat_map(|b| &b.transactions);
-        sent.filter(|tx| tx.from == account).count() as u64
-    }
-
-    fn push_block(&mut self) {
-        let last = self.blocks.last().expect("there is a block");
-        let (number, parent) = (last.number + 1, last.hash);
-        let mut nonces = BTreeMap::new();
-        let mut transactions = Vec::new();
-        for ((account, nonce), tx) in std::mem::take(&mut self.pool) {
-            let next = *nonces
-                .entry(account)
-                .or_insert_with(|| self.nonce_at(account, number));
-            if nonce == next {
-                nonces.insert(account, next + 1);
-                transactions.push(tx);
-            } else if nonce > next {
-                self.pool.insert((account, nonce), tx);
-            }
-        }
-        let hash = hash_of(number, self.salt);
-        self.blocks.push(Block {
-            number,
-            hash,
-            parent,
-            transactions,
-        });
-    }
-
-    fn offer(&mut self, raw: &Bytes) -> NodeAnswer {
-        let decoded = decode_signed(raw).expect("only signed transactions are offered");
-        assert_eq!(decoded.tx.chain_id, CHAIN_ID);
-        let tx = Tx {
-            from: account_of(decoded.r),
-            hash: decoded.hash,
-            tx: decoded.tx,
-            raw: raw.clone(),
-        };
-        self.offered.push(tx.clone());
-        if let Some(check) = &self.check {
-            check(&tx);
-        }
-        let refused = |message: &str| NodeAnswer::Rejected {
-            code: -32_000,
-            message: message.to_owned(),
-        };
-        if tx.tx.nonce < self.nonce_at(tx.from, self.head()) {
-            return refused("nonce too low");
-        }
-        let place = (tx.from, tx.tx.nonce);
-        if let Some(old) = self.pool.get(&place) {
-            if old.hash == tx.hash {
-                return refused("already known");
-            }
-            let (old, new) = (old.tx.fees, tx.tx.fees);
-            let raised = |old: u128, new: u128| new > old && new * 10 >= old * 11;
-            if !raised(old.max_per_gas(), new.max_per_gas())
-                || !raised(old.tip_per_gas(), new.tip_per_gas())
-            {
-                return refused("replacement transaction underpriced");
-            }
-        }
-        let hash = tx.hash;
-        self.pool.insert(place, tx);
-        NodeAnswer::Accepted(hash)
-    }
-
-    fn receipt(&self, hash: B256) -> Option<Receipt> {
-        self.blocks.iter().find_map(|block| {
-            let found = block.transactions.iter().find(|tx| tx.hash == hash)?;
-            Some(Receipt {
-                hash,
-                block_hash: block.hash,
-                block_number: block.number,
-                success: true,
-                gas_used: found.tx.gas_limit,
-                effective_gas_price: BASE_FEE,
-                l1_fee: None,
-                contract: None,
-            })
-        })
-    }
-
-    fn views(&self, accounts: &[Address], number: u64) -> Vec<AccountView> {
-        let view = |address: &Address| AccountView {
-            address: *address,
-            nonce: self.nonce_at(*address, number),
-            balance: self.balance,
-        };
-        accounts.iter().map(view).collect()
-    }
-}
-
 #[async_trait]
 impl ChainClient for FakeChain {
     fn heads(&self) -> watch::Receiver<Option<HeadRef>> {
@@ -508,30 +343,4 @@ impl ChainClient for FakeChain {
     fn healthy(&self) -> bool {
         true
     }
-}
-
-fn observed(tx: &Tx, block_number: Option<u64>) -> ObservedTx {
-    ObservedTx {
-        from: tx.from,
-        nonce: tx.tx.nonce,
-        hash: tx.hash,
-        call: tx.tx.call.clone(),
-        gas_limit: tx.tx.gas_limit,
-        max_fee: tx.tx.fees.max_per_gas(),
-        max_priority_fee: match tx.tx.fees {
-            Fees::Eip1559 {
-                max_priority_fee, ..
-            } => Some(max_priority_fee),
-            Fees::Legacy { .. } => None,
-        },
-        raw: Some(tx.raw.clone()),
-        block_number,
-    }
-}
-
-fn hash_of(number: u64, salt: u64) -> B256 {
-    let mut bytes = [0xb1; 32];
-    bytes[..8].copy_from_slice(&number.to_be_bytes());
-    bytes[8..16].copy_from_slice(&salt.to_be_bytes());
-    B256::from(bytes)
 }

@@ -20,6 +20,10 @@ pub(crate) enum Fault {
     ReplyLost,
     /// It is lost, and nobody can tell.
     RequestLost,
+    /// It is applied, and no answer ever comes.
+    AppliedHangs,
+    /// It is lost, and no answer ever comes.
+    LostHangs,
     /// The store says that it cannot.
     Refused,
 }
@@ -139,6 +143,11 @@ impl Table for FaultyStore {
                 Err(unknown())
             }
             Some(Fault::RequestLost) => Err(unknown()),
+            Some(Fault::AppliedHangs) => {
+                self.inner.commit(batch).await?;
+                std::future::pending().await
+            }
+            Some(Fault::LostHangs) => std::future::pending().await,
             Some(Fault::Refused) => Err(CommitError::Unavailable {
                 reason: "the disk is full".to_owned(),
             }),

@@ -357,6 +357,31 @@ fn a_lane_cannot_start_without_its_accounts_or_from_slots_with_gaps() {
 }
 
 #[test]
+fn a_lane_does_not_go_on_with_what_was_made_for_another_chain() {
+    let mut world = world(&Setup::default());
+    world.accept(spec(1));
+    world.run();
+    let mut config = world.config.clone();
+    let found = config.profile.chain_id;
+    let expected = found + 1;
+    let whole = world.store.load(&config.accounts);
+    let summary_only = Restored {
+        slots: Vec::new(),
+        requests: Vec::new(),
+        ..whole.clone()
+    };
+    // Records of an older version have no chain in the summary, but always in what was signed.
+    let mut slots_only = whole.clone();
+    slots_only.summary = None;
+    config.profile.chain_id = expected;
+    for restored in [whole, summary_only, slots_only] {
+        let error = Lane::restore(config.clone(), restored, Timestamp::default()).err();
+        assert_eq!(error, Some(RestoreError::OtherChain { found, expected }));
+    }
+    assert!(Lane::restore(config, Restored::default(), Timestamp::default()).is_ok());
+}
+
+#[test]
 fn an_account_record_without_slots_is_where_the_next_request_goes() {
     let mut world = world(&Setup::default());
     world.accept(spec(1));
