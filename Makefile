@@ -8,35 +8,41 @@ export PATH := $(PATH):$(CARGO_BIN)
 export BATON_ANVIL ?= $(TOOLS)/bin/anvil
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench lint fmt tools rust anvil deny
+.PHONY: help demo test soak soak-mutants bench lint fmt tools rust clippy anvil redis deny
 
 help: ## List what can be made
 	@echo 'Baton relays work to blockchains. Start with `make demo`.'
 	@echo
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
 	@echo 'Pass options with ARGS, as in: make demo ARGS=--keep; make bench ARGS="--preset targets"'
 
 demo: rust anvil ## Send 500 transfers, kill the engine half way, count what was executed
 	$(CARGO) run --release --locked -p baton -- demo $(ARGS)
 
-test: rust anvil ## Run every test
+test: rust anvil redis ## Run every test
 	$(CARGO) test --workspace --locked $(ARGS)
 
-bench: rust anvil ## Measure: store commits, signing, then a relayer under load
+soak: rust ## Run seeds of the simulator until stopped; replay one with ARGS="--seed N"
+	$(CARGO) run --release --locked -p baton-sim --bin soak -- $(ARGS)
+
+soak-mutants: rust ## Make deliberate mistakes, one by one, and have the simulator find each
+	$(CARGO) run --locked -p baton-sim --bin mutants -- $(ARGS)
+
+bench: rust anvil redis ## Measure: store commits, signing, then a relayer under load
 	$(CARGO) bench --workspace --locked
 	$(CARGO) run --release --locked -p baton -- bench $(ARGS)
 
-lint: rust deny ## Check format, lints, documentation and dependencies
+lint: rust clippy deny ## Check format, lints, documentation and dependencies
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --workspace --no-deps --locked
-	$(TOOLS)/bin/cargo-deny --locked check --allow unused-wrapper bans licenses sources
+	$(TOOLS)/bin/cargo-deny --locked check bans licenses sources
 
-fmt: rust ## Format the sources
+fmt: rust clippy ## Format the sources
 	$(CARGO) fmt --all
 
-tools: rust anvil deny ## Install what the other targets need, and say what was done
+tools: rust clippy anvil redis deny ## Install what the other targets need, and say what was done
 
-rust anvil deny:
+rust clippy anvil redis deny:
 	@scripts/tools $@
