@@ -161,6 +161,7 @@ impl Stored {
             slots: slots.collect(),
             accounts: vec![(ACCOUNT, decode(account).expect("an account"))],
             summary: None,
+            inbox: 0,
         }
     }
 }

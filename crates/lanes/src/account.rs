@@ -38,6 +38,8 @@ pub(crate) struct Reconciliation {
 pub(crate) struct Account {
     pub(crate) address: Address,
     pub(crate) phase: Phase,
+    /// What was known of unknown nonces when one of them stopped the account, and what was learnt since.
+    pub(crate) stopped_search: Option<Reconciliation>,
     /// Unfinished slots, contiguous up to `next_nonce`.
     pub(crate) slots: BTreeMap<u64, Slot>,
     pub(crate) next_nonce: u64,
@@ -79,6 +81,7 @@ impl Account {
         Self {
             address,
             phase: Phase::Surveying(Reconciliation::default()),
+            stopped_search: None,
             slots: BTreeMap::new(),
             next_nonce,
             settled,
@@ -97,6 +100,27 @@ impl Account {
             low_balance: false,
             known: record.is_some(),
         }
+    }
+
+    /// What is known of the nonces that the chain or a pool knows and this lane does not.
+    pub(crate) const fn search(&self) -> Option<&Reconciliation> {
+        match &self.phase {
+            Phase::Surveying(search) => Some(search),
+            Phase::Stopped(_) => self.stopped_search.as_ref(),
+            Phase::Ready => None,
+        }
+    }
+
+    /// Whether nobody has said yet what stands at one of those.
+    pub(crate) fn has_unknown_ahead(&self) -> bool {
+        let (ahead_to, observed) = match (&self.phase, &self.stopped_search) {
+            (Phase::Surveying(search), _) => {
+                (search.ahead_to.max(self.chain_nonce), &search.observed)
+            }
+            (Phase::Stopped(_), Some(search)) => (search.ahead_to, &search.observed),
+            (Phase::Stopped(_), None) | (Phase::Ready, _) => return false,
+        };
+        (self.next_nonce..ahead_to).any(|nonce| !observed.contains_key(&nonce))
     }
 
     /// The durable form. A reserved nonce is not given out yet as far as a successor is concerned.
@@ -119,8 +143,8 @@ impl Account {
         self.chain_nonce.max(self.settled)..first
     }
 
-    /// Whether its unfinished slots may be looked after. A foreign nonce is a reason to give out none, not to abandon those
-    /// that are given out.
+    /// Whether its unfinished slots may be looked after. A foreign nonce is a reason to give out none, not to abandon
+    /// those that are given out.
     pub(crate) const fn may_mend(&self) -> bool {
         matches!(
             self.phase,

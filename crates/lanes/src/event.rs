@@ -29,8 +29,8 @@ pub enum Input {
         /// The receipt of the mined attempt.
         receipt: Option<ReceiptRecord>,
     },
-    /// What stands at a nonce that this lane did not give out, answering [`Output::Observe`]; `None` when the node could
-    /// not tell.
+    /// What stands at a nonce that this lane did not give out, answering [`Output::Observe`]; `None` when the node
+    /// could not tell.
     Observed {
         /// The account.
         account: Address,
@@ -276,8 +276,8 @@ pub struct Offer {
 /// What stops an account, or is wrong with it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Alarm {
-    /// The chain, or a node's pool, knows a transaction under a nonce that this lane never gave out, and it matches none
-    /// of its requests.
+    /// The chain, or a node's pool, knows a transaction under a nonce that this lane never gave out, and it matches
+    /// none of its requests.
     ForeignNonce {
         /// The account.
         account: Address,

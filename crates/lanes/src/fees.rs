@@ -9,6 +9,10 @@ pub const SPEED_PERCENTILES: [u8; 4] = [30, 50, 85, 99];
 /// Share of `eth_gasPrice`, in percent, that stands for a speed where there is no base fee, slowest first.
 const LEGACY_SPEED_PERCENT: [u128; 4] = [100, 125, 150, 200];
 
+/// Least tip, in wei per gas. A quiet chain's rewards are zero, and geth's pool refuses what tips nothing (its
+/// `--txpool.pricelimit` is 1).
+const TIP_MIN: u128 = 1;
+
 /// How long a bid has to stay above a base fee that rises as fast as it can, in milliseconds.
 const BASE_FEE_HEADROOM_MS: u64 = 90_000;
 
@@ -112,7 +116,7 @@ pub(crate) fn market_bid(
     let dynamic = profile.eip1559 && policy.eip1559_pricing.unwrap_or(true);
     match market.base_fee {
         Some(base_fee) if dynamic => {
-            let tip = market.tips[speed as usize];
+            let tip = market.tips[speed as usize].max(TIP_MIN);
             let max_fee = with_headroom(base_fee, profile)
                 .saturating_add(tip)
                 .min(cap);
@@ -261,6 +265,27 @@ mod tests {
             Fees::Eip1559 {
                 max_fee: 10_000_003,
                 max_priority_fee: 3
+            }
+        );
+    }
+
+    #[test]
+    fn a_chain_that_rewards_nothing_is_still_tipped() {
+        let quiet = MarketView {
+            tips: [0; 4],
+            ..market(1_000)
+        };
+        let bid = market_bid(
+            Speed::SafeLow,
+            &quiet,
+            &EvmPolicy::default(),
+            &profile(1_000, true),
+        );
+        assert_eq!(
+            bid,
+            Fees::Eip1559 {
+                max_fee: 10_001,
+                max_priority_fee: 1
             }
         );
     }

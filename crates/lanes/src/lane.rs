@@ -4,10 +4,10 @@
 //! gives and tell it with [`Input::Committed`]. Whatever depends on a write comes out only after that.
 //!
 //! Every question that comes out ([`Output::Survey`], [`Output::Lookup`], [`Output::Observe`], [`Output::Estimate`],
-//! [`Output::Sign`], [`Output::FetchMarket`], [`Output::Broadcast`]) is to be answered once, however late and in whatever
-//! order; a new market is asked for with every block that needs one, answered or not. A lane that is restored starts with
-//! new questions: answers to those of the one before it must not be given to it. Blocks and rollbacks come in the order in
-//! which they happened.
+//! [`Output::Sign`], [`Output::FetchMarket`], [`Output::Broadcast`]) is to be answered once, however late and in
+//! whatever order; a new market is asked for with every block that needs one, answered or not. A lane that is restored
+//! starts with new questions: answers to those of the one before it must not be given to it. Blocks and rollbacks come
+//! in the order in which they happened.
 
 mod attempt;
 mod bind;
@@ -54,6 +54,8 @@ pub struct Lane {
     queue: Queue,
     /// Requests with a replacement under way.
     replacing: BTreeSet<RequestId>,
+    /// Requests without a slot that were cancelled while they may have been sent.
+    cancelled: BTreeSet<RequestId>,
     /// When open requests lapse.
     expiries: BTreeSet<(Timestamp, RequestId)>,
     /// Attempts by hash; only looked up, never iterated.
@@ -70,6 +72,8 @@ pub struct Lane {
     market: Option<Market>,
     market_asked: bool,
     surveyed: bool,
+    /// The entry of the inbox without which unknown nonces are not judged.
+    inbox_awaited: u64,
     stage: Stage,
     summary: SummaryRecord,
     outputs: VecDeque<Output>,
@@ -177,6 +181,7 @@ impl Lane {
             Input::Market(view) => self.handle_market(view, now),
             Input::Tick => self.handle_tick(now),
         }
+        self.end_cancelled(now);
         self.bind_ready(now);
     }
 

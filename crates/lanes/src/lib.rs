@@ -1,7 +1,7 @@
 //! The transaction engine as a pure state machine: which account, which nonce, which bid, and what to do about it.
 //!
-//! One [`Lane`] runs the requests of one relayer. It does no I/O, reads no clock and draws no chance: inputs and the time
-//! go in, outputs and records come out. The rules that keep money safe are the invariants of `ARCHITECTURE.md`.
+//! One [`Lane`] runs the requests of one relayer. It does no I/O, reads no clock and draws no chance: inputs and the
+//! time go in, outputs and records come out. The rules that keep money safe are the invariants of `ARCHITECTURE.md`.
 
 mod account;
 mod config;

@@ -43,8 +43,8 @@ pub(crate) struct Signing {
 #[derive(Clone, Debug)]
 pub(crate) struct Mined {
     pub(crate) receipt: ReceiptRecord,
-    /// Whether a block of the chain as the lane follows it said so, or a node when the block was final. What a node said
-    /// before that may have been about a block that is gone.
+    /// Whether a block of the chain as the lane follows it said so, or a node when the block was final. What a node
+    /// said before that may have been about a block that is gone.
     pub(crate) certain: bool,
 }
 

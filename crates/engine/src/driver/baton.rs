@@ -117,8 +117,9 @@ impl Baton {
                 return;
             };
             tokio::select! {
-                () = sleep_until(end) => return,
+                biased;
                 changed = until.changed() => if changed.is_err() { return },
+                () = sleep_until(end) => return,
             }
         }
     }

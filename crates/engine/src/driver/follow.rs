@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use baton_chain::{BlockView, ChainClient, HeadRef, RpcError};
@@ -53,7 +53,7 @@ pub enum ChainEvent {
 /// Follows one network for all its lanes.
 pub struct Follower {
     chain: Arc<dyn ChainClient>,
-    accounts: Vec<Address>,
+    accounts: Mutex<Arc<[Address]>>,
     window_max: usize,
     events: broadcast::Sender<Arc<ChainEvent>>,
 }
@@ -77,10 +77,25 @@ impl Follower {
             .saturating_add(WINDOW_MARGIN);
         Self {
             chain: Arc::clone(&network.chain),
-            accounts,
+            accounts: Mutex::new(accounts.into()),
             window_max: usize::try_from(window).unwrap_or(usize::MAX),
             events: broadcast::Sender::new(EVENTS_MAX),
         }
+    }
+
+    /// From now on blocks are read with the state of these accounts. One that was being read still
+    /// comes without them.
+    pub fn watch(&self, accounts: Vec<Address>) {
+        let mut watched = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
+        if **watched != *accounts {
+            *watched = accounts.into();
+        }
+    }
+
+    fn accounts(&self) -> Arc<[Address]> {
+        // Nothing under this lock can be left half done.
+        let watched = self.accounts.lock();
+        Arc::clone(&watched.unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Hears events from now on.
@@ -97,8 +112,9 @@ impl Follower {
         loop {
             let following = AssertUnwindSafe(self.follow(&mut window)).catch_unwind();
             let followed = tokio::select! {
-                followed = following => followed,
+                biased;
                 () = stopped(&mut stop) => return,
+                followed = following => followed,
             };
             if followed.is_ok() {
                 tracing::warn!("the network's client has ended: no more blocks come");
@@ -155,8 +171,10 @@ impl Follower {
     /// Reads the blocks from the window's end to the head.
     async fn read_on(&self, window: &mut Window, head: HeadRef) -> Reached {
         let next = window.last().map_or(head.number, |(last, _)| last + 1);
+        let accounts = self.accounts();
+        let accounts = &*accounts;
         let fetched = stream::iter(next..=head.number)
-            .map(|number| async move { (number, self.block(number, &self.accounts).await) });
+            .map(|number| async move { (number, self.block(number, accounts).await) });
         let mut fetched = std::pin::pin!(fetched.buffered(FETCH_AHEAD));
         while let Some((number, block)) = fetched.next().await {
             match block {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use baton_coord::{Key, Scan, StoreError};
 use baton_lanes::Restored;
-use baton_lanes::record::{self, Record, RecordError, key};
+use baton_lanes::record::{self, Record, RecordError, SummaryRecord, key};
 use baton_model::{Address, Classified, LaneId, RequestId, Retry};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 
@@ -14,6 +14,9 @@ use crate::SharedStore;
 const PAGE: usize = 1024;
 /// Records read at a time.
 const CONCURRENT: usize = 64;
+/// Entries of the inbox that are taken in before a lane judges what it finds on the chain: more than are accepted in
+/// the seconds that a store may lose, and fewer than a lane takes in without giving out nonces.
+const INBOX_AWAITED_MAX: u64 = 10_000;
 /// Pause before a read that the store could not answer is repeated.
 const READ_RETRY: Duration = Duration::from_millis(100);
 
@@ -63,7 +66,11 @@ pub(super) async fn load(
             restored.accounts.push((*account, record));
         }
     }
-    restored.summary = get(store, lane, key::SUMMARY.to_owned()).await?;
+    let summary: Option<SummaryRecord> = get(store, lane, key::SUMMARY.to_owned()).await?;
+    let taken_in = summary.as_ref().map_or(0, |summary| summary.inbox);
+    let last = persist(|| store.last(lane)).await?;
+    restored.inbox = last.0.min(taken_in.saturating_add(INBOX_AWAITED_MAX));
+    restored.summary = summary;
     Ok(restored)
 }
 

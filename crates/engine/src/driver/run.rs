@@ -41,6 +41,22 @@ enum Ended {
     Failed(String),
 }
 
+impl Ended {
+    /// Whoever lost the baton without noticing may have read what its successor was writing: that is no damage.
+    fn unless_lost(self, baton: &Baton) -> Self {
+        match self {
+            Self::Failed(reason) if !baton.may_act() => {
+                tracing::debug!(
+                    reason,
+                    "what was read after the baton was lost means nothing"
+                );
+                Self::Lost
+            }
+            ended @ (Self::Stopping | Self::Lost | Self::Restart | Self::Failed(_)) => ended,
+        }
+    }
+}
+
 /// Runs a lane until `stop` is true: whenever its baton is free, it is taken.
 pub async fn run_lane(context: Arc<LaneContext>, mut stop: watch::Receiver<bool>) {
     let lane = context.relayer.lane();
@@ -51,7 +67,7 @@ pub async fn run_lane(context: Arc<LaneContext>, mut stop: watch::Receiver<bool>
         let ended = held
             .await
             .unwrap_or_else(|panic| Ended::Failed(describe(&*panic)));
-        let pause = match ended {
+        let pause = match ended.unless_lost(&baton) {
             Ended::Stopping => return baton.release().await,
             Ended::Lost => {
                 tracing::warn!(%lane, "the baton was lost");
@@ -150,11 +166,7 @@ async fn hold(
         Err(reason) => return Ended::Failed(reason),
     };
     let (mut session, received) = Session::start(context, lane);
-    let sources = Sources {
-        received,
-        blocks,
-        retention: Retention::new(context),
-    };
+    let sources = Sources::new(received, blocks, Retention::new(context));
     let ended = drive(&mut session, &mut commits, sources, baton, stop).await;
     let finish = async { timeout(FINISH_MAX, commits.finish()).await };
     if matches!(ended, Ended::Stopping) && finish.await.is_err() {

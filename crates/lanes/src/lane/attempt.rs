@@ -112,11 +112,16 @@ impl Lane {
         let Some(payload) = payload else { return };
         account.unsigned.remove(&nonce);
         self.tickets.remove(&payload.ticket);
-        let tx = UnsignedTx {
+        let reserved = payload.tx.worst_cost();
+        let mut tx = UnsignedTx {
             gas_limit: self.config.noop_gas(),
             call: Self::noop_call(address),
             ..payload.tx
         };
+        // A no-op needs no more gas than any call, and this much there is money for.
+        if tx.worst_cost() > reserved.saturating_add(account.available()) {
+            tx.gas_limit = payload.tx.gas_limit;
+        }
         let cost = tx.worst_cost();
         let signing = self.start_signing(address, AttemptKind::Noop, tx, None);
         if let Some(account) = self.accounts.get_mut(&address) {

@@ -25,7 +25,7 @@ const GAS_MARGIN_PERCENT: u64 = 10;
 impl Lane {
     /// Gives nonces to as many queued requests as may have one now.
     pub(super) fn bind_ready(&mut self, now: Timestamp) {
-        if self.queue.is_empty() || self.config.paused || self.head.is_none() {
+        if self.queue.is_empty() || self.config.paused || self.is_searching() {
             return;
         }
         self.ask_gas(now);
@@ -39,6 +39,10 @@ impl Lane {
             let Some((position, id)) = self.queue.next() else {
                 return;
             };
+            if self.is_claimed(id) {
+                self.queue.pass(position);
+                continue;
+            }
             if !self.market_is_fresh() {
                 self.ask_market();
                 return;
@@ -104,6 +108,7 @@ impl Lane {
 
     fn take_estimate(&mut self, id: RequestId, estimate: GasEstimate, now: Timestamp) {
         let timing = self.config.timing;
+        let may_be_sent = self.may_be_sent(id);
         let Some(request) = self.requests.get_mut(&id) else {
             return;
         };
@@ -113,12 +118,13 @@ impl Lane {
         };
         match estimate {
             GasEstimate::Gas(needed) => request.gas = Gas::with_margin(needed),
-            GasEstimate::Reverts(reason) if slot.is_none() => {
+            GasEstimate::Reverts(reason) if slot.is_none() && !may_be_sent => {
                 let reason = Some(format!("execution reverted in gas estimation: {reason}"));
                 self.finish(id, TxStatus::Failed, reason, now);
                 return;
             }
-            // With a slot, an adopted transaction stands for the request, and may be why the call reverts now.
+            // With a slot, an adopted transaction stands for the request, and may be why the call reverts now; so may
+            // one that is still to be found.
             GasEstimate::Unknown | GasEstimate::Reverts(_) => {
                 request.gas = Gas::Unknown {
                     from: now.saturating_add(timing.retry_after(tries)),
@@ -311,6 +317,9 @@ impl Lane {
         for (at, id) in due {
             let slot = self.requests.get(&id).and_then(|r| r.slot);
             let Some((account, nonce)) = slot else {
+                if self.may_be_sent(id) {
+                    continue;
+                }
                 let (status, reason) = Self::cancelled_end(CancelReason::Expired);
                 self.finish(id, status, reason, now);
                 continue;

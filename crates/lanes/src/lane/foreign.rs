@@ -134,8 +134,8 @@ impl Lane {
         }
     }
 
-    /// None of the attempts was mined under a nonce that is used for good. That proves foreign use only if the store knows
-    /// all attempts, which a store that was rolled back does not: what was mined has to be seen.
+    /// None of the attempts was mined under a nonce that is used for good. That proves foreign use only if the store
+    /// knows all attempts, which a store that was rolled back does not: what was mined has to be seen.
     fn prove_foreign(&mut self, address: Address, nonce: u64, now: Timestamp) {
         let asked = self.asked_now();
         let slot = self.account(address).and_then(|a| a.slots.get_mut(&nonce));
@@ -170,8 +170,10 @@ impl Lane {
             }
             return;
         }
-        if let Phase::Surveying(reconciliation) = &mut account.phase {
-            reconciliation.observed.insert(nonce, transaction);
+        if let Phase::Surveying(search) = &mut account.phase {
+            search.observed.insert(nonce, transaction);
+        } else if let Some(search) = &mut account.stopped_search {
+            search.observed.insert(nonce, transaction);
         }
         self.finish_survey(address, now);
     }
@@ -207,8 +209,8 @@ impl Lane {
             None if adopt => {
                 // It may have been this very request: the operator goes on, but not by doing it again.
                 let text = format!(
-                    "nonce {nonce} was used by a transaction that no node shows; it may have been this request: look at \
-                     the chain before repeating it"
+                    "nonce {nonce} was used by a transaction that no node shows; it may have been this request: look \
+                     at the chain before repeating it"
                 );
                 slot.cancelling.get_or_insert(CancelReason::Refused(text));
                 self.settle_foreign(address, nonce, now);
@@ -275,6 +277,7 @@ impl Lane {
         seen: Observation,
         now: Timestamp,
     ) {
+        let cancelled = self.cancelled.remove(&id);
         let Some(account) = self.accounts.get_mut(&address) else {
             return;
         };
@@ -282,7 +285,9 @@ impl Lane {
         let used = nonce < account.chain_nonce;
         let attempt = Attempt::adopted(seen.into_record(now), now);
         let hash = attempt.record.hash;
-        account.push_slot(Slot::adopted(id, attempt, now));
+        let mut slot = Slot::adopted(id, attempt, now);
+        slot.cancelling = cancelled.then_some(CancelReason::Canceled);
+        account.push_slot(slot);
         self.attempts.insert(hash, (address, nonce));
         if let Some(request) = self.requests.get_mut(&id) {
             request.slot = Some((address, nonce));
@@ -296,7 +301,8 @@ impl Lane {
         }
     }
 
-    /// Ends a slot whose nonce somebody else used, for good: its request has not executed and goes on under another one.
+    /// Ends a slot whose nonce somebody else used, for good: its request has not executed and goes on under another
+    /// one.
     fn settle_foreign(&mut self, address: Address, nonce: u64, now: Timestamp) {
         let Some(account) = self.accounts.get_mut(&address) else {
             return;

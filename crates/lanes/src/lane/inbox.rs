@@ -1,6 +1,6 @@
 //! What callers ask for.
 
-use baton_model::{Fees, Pricing, RequestId, Timestamp, TxSpec, TxStatus};
+use baton_model::{Call, Fees, Pricing, RequestId, Timestamp, TxSpec, TxStatus};
 
 use super::{Estimating, Gas, Lane, Replacing, Request};
 use crate::event::Command;
@@ -12,7 +12,7 @@ impl Lane {
         if position <= self.summary.inbox {
             return;
         }
-        self.summary.inbox = position;
+        let before = std::mem::replace(&mut self.summary.inbox, position);
         self.stage.trim(position);
         match command {
             Command::Accept(record) => self.accept(position, *record, now),
@@ -25,6 +25,9 @@ impl Lane {
                     self.conclude(id, command, Some(refused));
                 }
             }
+        }
+        if position >= self.inbox_awaited && before < self.inbox_awaited {
+            self.resume_surveys(now);
         }
     }
 
@@ -73,12 +76,18 @@ impl Lane {
         reason: CancelReason,
         now: Timestamp,
     ) -> Result<(), String> {
+        let may_be_sent = self.may_be_sent(id);
         let Some(request) = self.requests.get_mut(&id) else {
             return Err("the transaction has already ended".to_owned());
         };
         let by_caller = reason == CancelReason::Canceled;
         let Some((address, nonce)) = request.slot else {
             request.record.is_canceled |= by_caller;
+            if may_be_sent {
+                self.cancelled.insert(id);
+                self.stage.touch_request(id);
+                return Ok(());
+            }
             let (status, why) = Self::cancelled_end(reason);
             self.finish(id, status, why, now);
             return Ok(());
@@ -103,6 +112,25 @@ impl Lane {
             self.mend_cancelled(address, nonce);
         }
         Ok(())
+    }
+
+    /// Ends what was cancelled without a nonce, once it is known that it was never sent.
+    pub(super) fn end_cancelled(&mut self, now: Timestamp) {
+        if self.cancelled.is_empty() || self.is_searching() {
+            return;
+        }
+        for id in std::mem::take(&mut self.cancelled) {
+            match self.requests.get(&id) {
+                Some(request) if request.slot.is_none() && self.is_claimed(id) => {
+                    self.cancelled.insert(id);
+                }
+                Some(request) if request.slot.is_none() => {
+                    let (status, reason) = Self::cancelled_end(CancelReason::Canceled);
+                    self.finish(id, status, reason, now);
+                }
+                Some(_) | None => {}
+            }
+        }
     }
 
     fn replace(
@@ -182,6 +210,17 @@ impl Lane {
     }
 }
 
+impl Request {
+    /// Whether this is what it asks for, or asked for when it was accepted.
+    pub(super) fn asks_for(&self, call: &Call) -> bool {
+        self.record.spec.call == *call || self.record.accepted.call == *call
+    }
+
+    pub(super) const fn is_cancelled(&self) -> bool {
+        self.record.is_canceled
+    }
+}
+
 impl Replacing {
     pub(super) fn new(command: RequestId, spec: TxSpec, now: Timestamp) -> Self {
         let gas = Gas::of(&spec, now);
@@ -216,7 +255,8 @@ fn check_bid(old: Fees, pricing: Pricing) -> Result<(), String> {
             }
             let least = fees::least_replacement(old);
             Err(format!(
-                "Gas price increase does not meet minimum bump requirement: at least {} wei per gas and a tip of {} wei",
+                "Gas price increase does not meet minimum bump requirement: at least {} wei per gas and \
+                 a tip of {} wei",
                 least.max_per_gas(),
                 least.tip_per_gas()
             ))

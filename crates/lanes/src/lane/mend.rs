@@ -232,8 +232,8 @@ impl Lane {
         }
     }
 
-    /// Bids higher at a node's word, but not faster than the retry pauses allow: fifty answers in a second are no reason
-    /// to pay a hundred times as much.
+    /// Bids higher at a node's word, but not faster than the retry pauses allow: fifty answers in a second are no
+    /// reason to pay a hundred times as much.
     pub(super) fn bump_in_turn(&mut self, address: Address, nonce: u64, now: Timestamp) {
         let slot = self.accounts.get(&address);
         let Some(slot) = slot.and_then(|a| a.slots.get(&nonce)) else {
@@ -482,8 +482,8 @@ impl Lane {
     }
 }
 
-/// Whether a slot takes no further attempt of a kind. No-ops always have as many left as payloads had: nothing else frees
-/// a nonce.
+/// Whether a slot takes no further attempt of a kind. No-ops always have as many left as payloads had: nothing else
+/// frees a nonce.
 fn is_full(slot: &Slot, kind: AttemptKind) -> bool {
     let count = slot.attempts.len();
     match kind {

@@ -8,8 +8,8 @@ use crate::event::{Alarm, Answer, Offer, Output};
 use crate::record::{AttemptKind, CancelReason};
 use crate::triage::Verdict;
 
-/// Times that a node may say "this reverts now" before the request is given up: state may change between blocks, but not
-/// for ever.
+/// Times that a node may say "this reverts now" before the request is given up: state may change between blocks, but
+/// not for ever.
 const REVERTS_MAX: u32 = 10;
 
 /// The answers to one offer, in one word: the most that any node's answer promises.

@@ -1,7 +1,7 @@
 //! Requests without a slot, in the order of acceptance.
 //!
-//! Every look at the queue costs no more than what has changed: how far it was gone through and whose gas is to be asked
-//! for is remembered.
+//! Every look at the queue costs no more than what has changed: how far it was gone through and whose gas is to be
+//! asked for is remembered.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -49,8 +49,8 @@ struct Flying {
     after: Vec<Output>,
 }
 
-/// Most bytes of deferrable records in one stage, about 4,000 small ones: with what cannot be put off, a stage stays well
-/// below the 16 MiB and 65,536 operations that a store takes in one batch.
+/// Most bytes of deferrable records in one stage, about 4,000 small ones: with what cannot be put off, a stage stays
+/// well below the 16 MiB and 65,536 operations that a store takes in one batch.
 const DEFERRABLE_MAX: usize = 4 << 20;
 
 /// What a small request and all its keys weigh.
@@ -60,8 +60,8 @@ const REQUEST_BYTES: usize = 1024;
 const CALL_FACTOR: usize = 4;
 
 impl Stage {
-    /// Whether this stage has no room for a request's record that could as well be part of a later one; takes the room if
-    /// it has.
+    /// Whether this stage has no room for a request's record that could as well be part of a later one; takes the room
+    /// if it has.
     pub(super) fn must_defer(&mut self, call: &Call) -> bool {
         if self.deferrable >= DEFERRABLE_MAX {
             return true;
@@ -123,8 +123,8 @@ impl Stage {
 impl Lane {
     /// What to write next; `None` while a commit is under way or nothing changed.
     ///
-    /// A commit whose outcome is unknown may be repeated as it is: under the lane's fence it has the same effect once or
-    /// twice. One that was refused by the fence means that the lane is somebody else's: drop it.
+    /// A commit whose outcome is unknown may be repeated as it is: under the lane's fence it has the same effect once
+    /// or twice. One that was refused by the fence means that the lane is somebody else's: drop it.
     pub fn poll_commit(&mut self) -> Option<Changes> {
         if self.stage.flying.is_some() || self.stage.is_empty() {
             return None;

@@ -2,17 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
-use baton_model::{Address, RequestId, Timestamp};
+use baton_model::{Address, Timestamp};
 
 use super::queue::Queue;
 use super::stage::Stage;
-use super::{Lane, Replacing};
+use super::{Lane, Replacing, Request};
 use crate::account::Account;
 use crate::config::LaneConfig;
 use crate::event::Output;
-use crate::record::{
-    AccountRecord, CancelReason, ReplaceRecord, RequestRecord, SlotRecord, SummaryRecord,
-};
+use crate::record::{AccountRecord, ReplaceRecord, RequestRecord, SlotRecord, SummaryRecord};
 use crate::slot::Slot;
 
 /// What a lane left in the store.
@@ -26,6 +24,9 @@ pub struct Restored {
     pub accounts: Vec<(Address, AccountRecord)>,
     /// The summary.
     pub summary: Option<SummaryRecord>,
+    /// The last entry of the inbox that is to be taken in before a nonce that nothing here explains is anybody else's:
+    /// a store that was rolled back may have kept a request in its inbox, and forgotten that it was sent.
+    pub inbox: u64,
 }
 
 /// Why a lane cannot start from what it left.
@@ -54,8 +55,8 @@ pub enum RestoreError {
     },
     /// The lane worked on another chain.
     #[error(
-        "the relayer worked on chain {found} and is now configured for chain {expected}: what it accepted and signed belongs \
-         to that chain; give the relayer of the new chain another id"
+        "the relayer worked on chain {found} and is now configured for chain {expected}: what it accepted and signed \
+         belongs to that chain; give the relayer of the new chain another id"
     )]
     OtherChain {
         /// The chain of what is stored.
@@ -96,6 +97,7 @@ impl Lane {
             requests: BTreeMap::new(),
             queue: Queue::default(),
             replacing: BTreeSet::new(),
+            cancelled: BTreeSet::new(),
             expiries: BTreeSet::new(),
             attempts: HashMap::new(),
             tickets: BTreeMap::new(),
@@ -106,6 +108,7 @@ impl Lane {
             market: None,
             market_asked: false,
             surveyed: false,
+            inbox_awaited: restored.inbox,
             stage: Stage::default(),
             summary: restored.summary.unwrap_or_default(),
             outputs: VecDeque::from([Output::Survey]),
@@ -118,21 +121,11 @@ impl Lane {
         }
         lane.summary.chain_id = Some(lane.config.profile.chain_id);
         lane.check_restored()?;
-        lane.end_cancelled(now);
+        let queued = lane.queue.ids();
+        let cancelled =
+            queued.filter(|id| lane.requests.get(id).is_some_and(Request::is_cancelled));
+        lane.cancelled = cancelled.collect();
         Ok(lane)
-    }
-
-    /// Ends what was cancelled while its first bytes were being signed: there is no trace of a slot, so none was offered.
-    fn end_cancelled(&mut self, now: Timestamp) {
-        let requests = self.queue.ids().filter_map(|id| self.requests.get(&id));
-        let cancelled: Vec<RequestId> = requests
-            .filter(|request| request.record.is_canceled)
-            .map(|request| request.record.id)
-            .collect();
-        for id in cancelled {
-            let (status, reason) = Self::cancelled_end(CancelReason::Canceled);
-            self.finish(id, status, reason, now);
-        }
     }
 
     fn restore_slot(

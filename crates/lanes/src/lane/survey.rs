@@ -6,14 +6,14 @@ use baton_model::{Address, RequestId, Speed, Timestamp, TxStatus, UnsignedTx};
 
 use super::queue::Queue;
 use super::{Head, Lane, Request};
-use crate::account::{Phase, Reconciliation};
+use crate::account::{Account, Phase, Reconciliation};
 use crate::event::{Alarm, Observation, Output, Survey, SurveyedAccount};
 use crate::fees;
 use crate::record::AttemptKind;
 use crate::slot::Slot;
 
-/// Most unknown nonces that are looked at one by one before an account is stopped: more than a node's pool keeps of one
-/// account says that this is not a matter of a lost second.
+/// Most unknown nonces that are looked at one by one before an account is stopped: more than a node's pool keeps of
+/// one account says that this is not a matter of a lost second.
 const OBSERVE_MAX: u64 = 64;
 
 impl Lane {
@@ -135,6 +135,9 @@ impl Lane {
                 self.observe_ahead(address);
                 return;
             };
+            if self.summary.inbox < self.inbox_awaited {
+                return;
+            }
             if !self.take_over(address, next, found.as_ref(), now) {
                 return;
             }
@@ -189,6 +192,17 @@ impl Lane {
             return true;
         }
         if !self.config.adopt {
+            if let Phase::Surveying(search) = &account.phase {
+                // Only what was asked for will be answered.
+                let ahead_to = search
+                    .ahead_to
+                    .max(account.chain_nonce)
+                    .min(search.asked_to);
+                account.stopped_search = Some(Reconciliation {
+                    ahead_to,
+                    ..search.clone()
+                });
+            }
             let alarm = Alarm::ForeignNonce {
                 account: address,
                 nonce,
@@ -196,7 +210,8 @@ impl Lane {
             self.stop(address, alarm);
             return false;
         }
-        // Too deep for a reorganisation to free it. The unfinished slots below are settled first, so that no gap remains.
+        // Too deep for a reorganisation to free it. The unfinished slots below are settled first, so that no gap
+        // remains.
         if account.chain_nonce.saturating_sub(nonce) > OBSERVE_MAX {
             if account.slots.is_empty() {
                 account.begin_at(nonce + 1);
@@ -207,20 +222,48 @@ impl Lane {
         self.outbid(address, nonce, found, now)
     }
 
-    /// The oldest request without a slot that asks for what a transaction does.
+    /// The oldest request without a slot that asks for what a transaction does, or did when it was accepted.
     fn matching(
         queue: &Queue,
         requests: &BTreeMap<RequestId, Request>,
         seen: &Observation,
     ) -> Option<RequestId> {
-        queue.ids().find(|id| {
-            let request = requests.get(id);
-            request.is_some_and(|request| request.record.spec.call == seen.tx.call)
+        let asks = |id: &RequestId| requests.get(id).is_some_and(|r| r.asks_for(&seen.tx.call));
+        queue.ids().find(asks)
+    }
+
+    /// Whether a request without a slot may have been sent: a store that was rolled back has forgotten it, and it is
+    /// not known yet what stands at all nonces that this lane did not give out. Until then no such request is given a
+    /// nonce of any account, and none ends.
+    pub(super) fn is_searching(&self) -> bool {
+        !self.surveyed || self.accounts.values().any(Account::has_unknown_ahead)
+    }
+
+    /// Whether a request without a slot may have been sent, as far as is known now.
+    pub(super) fn may_be_sent(&self, id: RequestId) -> bool {
+        self.is_searching() || self.is_claimed(id)
+    }
+
+    /// Whether what a node shows under a nonce of any account may be this request, which has no slot yet.
+    pub(super) fn is_claimed(&self, id: RequestId) -> bool {
+        let Some(request) = self.requests.get(&id) else {
+            return false;
+        };
+        let mut searches = self
+            .accounts
+            .values()
+            .filter_map(|a| Some((a.next_nonce, a.search()?)));
+        searches.any(|(next, search)| {
+            let mut seen = search
+                .observed
+                .range(next..)
+                .filter_map(|(_, seen)| seen.as_ref());
+            seen.any(|seen| request.asks_for(&seen.tx.call))
         })
     }
 
-    /// Competes with an unknown transaction by a no-op, so that the nonce is used up whatever becomes of it: one in the
-    /// pool may be dropped, and one in a block may be taken back.
+    /// Competes with an unknown transaction by a no-op, so that the nonce is used up whatever becomes of it: one in
+    /// the pool may be dropped, and one in a block may be taken back.
     fn outbid(
         &mut self,
         address: Address,
@@ -235,8 +278,8 @@ impl Lane {
         true
     }
 
-    /// Fills the nonces between the chain's and the lowest slot: the lane found them used when it began, and the chain has
-    /// taken that back. False while they cannot be filled.
+    /// Fills the nonces between the chain's and the lowest slot: the lane found them used when it began, and the chain
+    /// has taken that back. False while they cannot be filled.
     fn fill_below(&mut self, address: Address, now: Timestamp) -> bool {
         let Some(account) = self.accounts.get_mut(&address) else {
             return false;
@@ -262,8 +305,8 @@ impl Lane {
         true
     }
 
-    /// The no-op for a nonce, dear enough to replace what was found there; `None` while there is no price for it, or the
-    /// account cannot pay it.
+    /// The no-op for a nonce, dear enough to replace what was found there; `None` while there is no price for it, or
+    /// the account cannot pay it.
     fn noop(
         &mut self,
         address: Address,
@@ -293,7 +336,7 @@ impl Lane {
         Some(tx)
     }
 
-    /// Accounts whose survey waits for the market.
+    /// Accounts whose survey waits for the market, or for the inbox.
     pub(super) fn resume_surveys(&mut self, now: Timestamp) {
         let waiting: Vec<Address> = self
             .accounts

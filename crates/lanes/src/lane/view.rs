@@ -122,6 +122,12 @@ impl Lane {
             if let Phase::Stopped(alarm) = &account.phase {
                 alarms.push(alarm.clone());
             }
+            let used = account.slots.range(..account.chain_nonce);
+            let held = used.filter(|(_, slot)| slot.foreign_since.is_some() && slot.foreign_told);
+            alarms.extend(held.map(|(nonce, _)| Alarm::ForeignNonce {
+                account: account.address,
+                nonce: *nonce,
+            }));
             if account.low_balance {
                 alarms.push(Alarm::LowBalance {
                     account: account.address,

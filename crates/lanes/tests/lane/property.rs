@@ -1,5 +1,5 @@
-//! Random worlds: whatever happens in whatever order, the invariants hold after every step, and in the end every accepted
-//! request was executed once or its recorded end is true on the chain.
+//! Random worlds: whatever happens in whatever order, the invariants hold after every step, and in the end every
+//! accepted request was executed once or its recorded end is true on the chain.
 
 use baton_lanes::Input;
 use baton_model::{Mempool, Pricing, RequestId, Speed, Timestamp, TxSpec, U256};

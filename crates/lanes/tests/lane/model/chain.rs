@@ -1,5 +1,5 @@
-//! A chain and its nodes, as strict as geth: nonces, balances that are really debited, a pool with the bump rule, blocks,
-//! reorganisations.
+//! A chain and its nodes, as strict as geth: nonces, balances that are really debited, a pool with the bump rule,
+//! blocks, reorganisations.
 
 use std::collections::{BTreeMap, BTreeSet};
 

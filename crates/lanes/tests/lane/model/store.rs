@@ -118,6 +118,7 @@ impl Store {
                 .iter()
                 .filter_map(|a| Some((*a, self.account(*a)?)))
                 .collect(),
+            inbox: self.last,
             summary: summary.map(|value| {
                 record::decode::<SummaryRecord>(value).expect("a stored summary can be read")
             }),

@@ -2,11 +2,11 @@
 
 use baton_lanes::record::{AttemptKind, CommandOutcome};
 use baton_lanes::{Output, SlotState};
-use baton_model::{Fees, Pricing, RequestId, Timestamp, TxStatus};
+use baton_model::{Fees, Pricing, RequestId, Timestamp, TxStatus, U256};
 
 use super::{only, reason, record, slot_state, spec, status, world};
 use crate::model::chain::{self, POISON};
-use crate::model::{Setup, World};
+use crate::model::{Setup, World, account};
 
 fn outcome(world: &World, id: RequestId) -> CommandOutcome {
     let outcome = record(world, id).last_command;
@@ -45,7 +45,26 @@ fn what_waits_for_its_signature_is_cancelled_without_being_offered() {
     assert_eq!(status(&world, id), TxStatus::Canceled);
     assert_eq!(world.broadcasts.len(), 1, "the no-op only");
     assert!(world.chain.executions(&spec(1).call.data).is_empty());
-    assert_eq!(world.chain.state(crate::model::account(0)).nonce, 8);
+    assert_eq!(world.chain.state(account(0)).nonce, 8);
+}
+
+#[test]
+fn a_noop_instead_of_an_unsigned_payload_costs_no_more_than_there_is() {
+    let mut world = World::new(&Setup::default(), 1);
+    // There a no-op is given much more gas than it needs.
+    world.config.profile.tags = vec!["arbitrum-based".to_owned()];
+    world.chain.fund(account(0), U256::from(400_000_000));
+    world.restart(false);
+    world.run();
+    let id = world.accept(spec(1));
+    world.read_inbox();
+    only(&mut world, |t| matches!(t, Output::FetchMarket));
+    assert_eq!(slot_state(&world, id), Some(SlotState::Reserved));
+    world.cancel(id);
+    world.run();
+    world.blocks(4);
+    assert_eq!(status(&world, id), TxStatus::Canceled);
+    assert_eq!(world.chain.state(account(0)).nonce, 8);
 }
 
 #[test]
@@ -288,7 +307,7 @@ fn a_payload_that_can_never_be_mined_gives_its_nonce_to_a_noop() {
     assert_eq!(status(&world, id), TxStatus::Failed);
     assert_eq!(reason(&world, id), "refused by the node: NeverMinable");
     assert_eq!(status(&world, next), TxStatus::Confirmed);
-    assert_eq!(world.chain.state(crate::model::account(0)).nonce, 9);
+    assert_eq!(world.chain.state(account(0)).nonce, 9);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! One story each.
 
 mod commands;
+mod forgotten;
 mod holds;
 mod life;
 mod mending;

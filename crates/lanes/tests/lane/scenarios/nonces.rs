@@ -1,6 +1,6 @@
 //! Nonces that are used, and by whom.
 
-use baton_lanes::{Input, Output, SlotState, Verdict};
+use baton_lanes::{Alarm, Input, Output, SlotState, Verdict};
 use baton_model::{Fees, TxStatus, UnsignedTx};
 
 use super::{alarm_names, only, slot_state, spec, status, world};
@@ -141,9 +141,13 @@ fn nothing_is_moved_while_nobody_can_tell_what_was_mined() {
     world.blocks(8);
     assert_eq!(world.lane.slot_of(id), Some((account(0), 7)));
     assert_eq!(alarm_names(&world), ["foreign_nonce"], "told once");
+    let (account, nonce) = (account(0), 7);
+    let held = [Alarm::ForeignNonce { account, nonce }];
+    assert_eq!(world.lane.alarms(), held, "shown for as long as it waits");
     world.faults.blind = false;
     world.blocks(6);
     assert_eq!(status(&world, id), TxStatus::Confirmed);
+    assert!(world.lane.alarms().is_empty());
 }
 
 #[test]

@@ -1,0 +1,4 @@
+//! Runs of the simulator as ordinary tests.
+
+mod mutants;
+mod seeds;
