@@ -5,9 +5,9 @@ mod bench;
 use std::path::PathBuf;
 
 use baton_vault::Secret;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
-pub use bench::{BenchArgs, LoadArgs, OtherArgs, OutputArgs, Preset};
+pub use bench::{BenchArgs, LoadArgs, OtherArgs, OutputArgs, Preset, ScenarioArgs, ScenarioName};
 
 /// High-availability relay infrastructure for blockchains.
 ///
@@ -25,7 +25,7 @@ const EXAMPLES: &str = "\
 Examples:
   baton demo                                   see it work against a local chain
   baton bench                                  measure it under load
-  baton keys create --output-dir config/keys   make a key store (password from KEYSTORE_PASSPHRASE or --password-stdin)
+  baton keys create --output-dir config/keys   make a key store
   baton keys uuid                              make an API key
   baton config check                           find everything that is wrong with the configuration
   baton engine --config config/config.json     relay transactions
@@ -40,7 +40,7 @@ pub enum Command {
     /// Make keys, and change the key that the store is sealed with.
     #[command(subcommand)]
     Keys(KeysCommand),
-    /// Look at the configuration.
+    /// Check the configuration.
     #[command(subcommand)]
     Config(ConfigCommand),
     /// Show that every accepted transaction is executed exactly once, on a local chain, through a crash.
@@ -64,8 +64,8 @@ pub struct EngineArgs {
     /// Directory of the embedded store; overrides BATON_DATA_DIR.
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
-    /// Go on behind nonces that were used by transactions Baton does not know. Only after an alarm `foreign_nonce`
-    /// that has been understood.
+    /// Go on behind nonces that were used by transactions Baton does not know, for all relayers. Only after an alarm
+    /// `foreign_nonce` that has been understood: docs/operations.md says what it does, and what it risks.
     #[arg(long)]
     pub adopt: bool,
 }
@@ -81,8 +81,34 @@ pub struct ConfigSource {
 /// `baton config`.
 #[derive(Debug, Subcommand)]
 pub enum ConfigCommand {
-    /// Report every problem of the configuration file, of what it refers to and of the environment, at once.
+    /// Report every problem of the configuration file, of the keys and networks it refers to, and of the environment,
+    /// at once. Asks no node, and does not look into the store.
+    #[command(after_help = "\
+Examples:
+  baton config check
+  baton config check --config /etc/baton/config.json
+
+Ends with status 1 if anything must be mended before the engine starts. Warnings alone end with 0.")]
     Check(ConfigSource),
+    /// Print a JSON Schema, with which editors complete and check a file while it is written.
+    #[command(after_help = "\
+Examples:
+  baton config schema > config/config.schema.json
+  baton config schema networks > config/networks.schema.json")]
+    Schema {
+        /// Which file it is for.
+        #[arg(value_enum, default_value_t = SchemaOf::Config)]
+        of: SchemaOf,
+    },
+}
+
+/// What a schema is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum SchemaOf {
+    /// The configuration file.
+    Config,
+    /// A file of networks.
+    Networks,
 }
 
 /// `baton keys`.
@@ -130,6 +156,13 @@ pub struct CreateArgs {
 
 /// `baton keys rotate`.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  STORAGE_ENCRYPTION_KEY=NEW BATON_OLD_ENCRYPTION_KEYS=OLD baton keys rotate
+  baton keys rotate --config /etc/baton/config.json --data-dir /var/lib/baton
+
+The whole configuration is checked first, so it needs the engine's other variables too. The last \
+line says whether an old key is still needed.")]
 pub struct RotateArgs {
     /// Where the configuration is.
     #[command(flatten)]

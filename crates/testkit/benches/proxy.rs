@@ -57,7 +57,7 @@ async fn null_node() {
     println!("\ncalls seen: {:?}\n", proxy.trace().calls_by_method());
 }
 
-/// Ten accounts, each on a connection of its own, in batches of 25: `tx-relayers.md` §6.3.
+/// Ten accounts, each on a connection of its own, in batches of 25: how anvil takes in the most.
 async fn anvil() {
     const ACCOUNTS: usize = 10;
     const EACH: usize = 500;

@@ -28,7 +28,7 @@ const LOG_SHOWN: u64 = 2000;
 
 /// Runs the program in its arguments, tells its process id and its end, and kills it when standard
 /// input ends: however this process ends, anvil ends too.
-const SUPERVISOR: &str = r#"ulimit -v "$1" 2>/dev/null; shift
+pub(crate) const SUPERVISOR: &str = r#"ulimit -v "$1" 2>/dev/null; shift
 exec 3<&0
 "$@" 3<&- & child=$!
 echo "pid $child"

@@ -2,6 +2,9 @@
 
 mod anvil;
 mod proxy;
+mod redis;
+pub mod signers;
+mod tcp;
 
 pub use anvil::{Anvil, AnvilError, AnvilOptions, Mining};
 pub use proxy::{
@@ -9,3 +12,5 @@ pub use proxy::{
     ProxyControl, ProxyError, ProxyOptions, ProxyTrace, Refusal, RefusalReason, RuleId, Stale,
     When,
 };
+pub use redis::{RedisCluster, RedisError, RedisSentinel, RedisServer};
+pub use tcp::TcpProxy;

@@ -14,6 +14,9 @@ pub struct BenchArgs {
     /// What to measure.
     #[command(flatten)]
     pub load: LoadArgs,
+    /// What to survive.
+    #[command(flatten)]
+    pub scenario: ScenarioArgs,
     /// A relayer that runs already; without it, Baton is measured on a node and a store of its own.
     #[command(flatten)]
     pub other: OtherArgs,
@@ -30,6 +33,8 @@ Examples:
   baton bench --open 10000                           memory and restart with 10,000 open transactions
   baton bench --preset targets                       every figure that Baton commits to
   baton bench --null-node --rates 1000               the relayer alone: a node that costs nothing
+  baton bench --scenario all --short                 every scenario S1 to S14, some seconds each
+  baton bench --scenario S5,S8 --markdown bad.md     two of them for minutes
   baton bench --url http://127.0.0.1:8080 --api-key KEY --relayer main \\
       --node http://127.0.0.1:8545 --proxy-port 8555 any relayer with the OpenZeppelin API,
                                                      with its rpc_urls set to http://127.0.0.1:8555
@@ -45,7 +50,7 @@ pub struct LoadArgs {
     #[arg(long, value_delimiter = ',', default_value = "100,200,400", value_name = "RATE,…",
         value_parser = clap::value_parser!(u32).range(1..=20_000))]
     pub rates: Vec<u32>,
-    /// Look for the highest rate that is kept up with, from the first of --rates on (with a direct run, from 15 % of
+    /// Look for the highest rate that is kept up with, from the first of --rates on (with a direct run, from 35 % of
     /// it on).
     #[arg(long)]
     pub search: bool,
@@ -79,8 +84,8 @@ pub struct LoadArgs {
     /// Leave out the direct run, and with it the shares of the node's ceiling.
     #[arg(long)]
     pub no_direct: bool,
-    /// Instead of steps: accept so many transactions while no block comes, look at memory, kill the relayer, restart it,
-    /// and let everything be mined.
+    /// Instead of steps: accept so many transactions while no block comes, look at memory, kill the relayer, restart
+    /// it, and let everything be mined.
     #[arg(long, value_name = "COUNT", conflicts_with_all = ["url", "search", "null_node"],
         value_parser = clap::value_parser!(u32).range(1..=60_000))]
     pub open: Option<u32>,
@@ -109,6 +114,88 @@ pub struct LoadArgs {
     /// Number from which target addresses and keys are derived; by default a random one.
     #[arg(long)]
     pub seed: Option<u64>,
+}
+
+/// What to survive.
+#[derive(Clone, Debug, Args)]
+pub struct ScenarioArgs {
+    /// Instead of steps: a load while node, chain, callers or the relayer's process misbehave, and whether everything
+    /// was executed once all the same. S1 one sender; S2 a pool of 10; S3 a burst; S4 a dropped transaction; S5 lost
+    /// answers; S6 stale counts; S7 outages; S8 SIGKILL and SIGTERM, 20 times each; S9 a fee spike; S10
+    /// reorganisations; S11 a strict pool; S12 repeated posts; S13 an account without funds; S14 a soak.
+    #[arg(long, value_delimiter = ',', value_enum, ignore_case = true, hide_possible_values = true,
+        value_name = "NAME,…",
+        conflicts_with_all = ["url", "open", "search", "null_node", "preset", "rates", "warm_up", "measure"])]
+    pub scenario: Vec<ScenarioName>,
+    /// Seconds of load instead of minutes, and a block every 250 ms.
+    #[arg(long, requires = "scenario")]
+    pub short: bool,
+    /// Most seconds of load, and of each trouble.
+    #[arg(long, requires = "scenario", value_name = "S", value_parser = clap::value_parser!(u32).range(1..=3600))]
+    pub seconds_max: Option<u32>,
+    /// Requests per second, instead of each scenario's own.
+    #[arg(long, requires = "scenario", value_name = "RATE", value_parser = clap::value_parser!(u32).range(1..=5000))]
+    pub scenario_rate: Option<u32>,
+}
+
+/// A scenario, or several.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "verbatim")]
+#[expect(
+    missing_docs,
+    reason = "the names of a table; `--help` says what they are"
+)]
+pub enum ScenarioName {
+    #[value(name = "all")]
+    All,
+    S1,
+    S2,
+    S3,
+    S4,
+    S5,
+    S6,
+    S7,
+    S8,
+    #[value(name = "S8-kill")]
+    S8Kill,
+    #[value(name = "S8-term")]
+    S8Term,
+    S9,
+    S10,
+    S11,
+    S12,
+    S13,
+    S14,
+}
+
+impl ScenarioName {
+    /// The scenarios that some names stand for, each name for one.
+    pub fn expanded(names: &[Self]) -> Vec<Self> {
+        let each = |name: &Self| match name {
+            Self::All => Self::value_variants()
+                .iter()
+                .copied()
+                .filter(|name| !matches!(name, Self::All | Self::S8))
+                .collect(),
+            Self::S8 => vec![Self::S8Kill, Self::S8Term],
+            Self::S1
+            | Self::S2
+            | Self::S3
+            | Self::S4
+            | Self::S5
+            | Self::S6
+            | Self::S7
+            | Self::S8Kill
+            | Self::S8Term
+            | Self::S9
+            | Self::S10
+            | Self::S11
+            | Self::S12
+            | Self::S13
+            | Self::S14 => vec![*name],
+        };
+        names.iter().flat_map(each).collect()
+    }
 }
 
 /// A set of runs.
@@ -157,4 +244,19 @@ pub struct OutputArgs {
     /// Write a plot of latencies and rates.
     #[arg(long, value_name = "FILE")]
     pub svg: Option<PathBuf>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_stand_for_their_scenarios() {
+        let all = ScenarioName::expanded(&[ScenarioName::All]);
+        assert_eq!(all.len(), 15);
+        assert_eq!(all[0], ScenarioName::S1);
+        let some = ScenarioName::expanded(&[ScenarioName::S9, ScenarioName::S8]);
+        let expected = [ScenarioName::S9, ScenarioName::S8Kill, ScenarioName::S8Term];
+        assert_eq!(some, expected);
+    }
 }

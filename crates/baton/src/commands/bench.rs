@@ -12,6 +12,7 @@ mod process;
 mod report;
 mod rpc;
 mod runner;
+mod scenario;
 mod stats;
 mod step;
 mod tap;
@@ -23,7 +24,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 
 use super::say;
-use crate::cli::{BenchArgs, LoadArgs, Preset};
+use crate::cli::{BenchArgs, Preset};
 use plan::{OwnNode, Plan};
 use runner::Runner;
 
@@ -34,7 +35,7 @@ pub async fn run(arguments: BenchArgs) -> Result<ExitCode> {
     let _already_installed = rustls::crypto::ring::default_provider().install_default();
     let plan = Plan::new(&arguments)?;
     let mut runner = Runner::new(plan);
-    measure(&mut runner, &arguments.load).await?;
+    measure(&mut runner, &arguments).await?;
     say(report::terminal(&runner.report))?;
     runner.report.write(&arguments.output)?;
     if runner.report.is_exact() {
@@ -42,13 +43,18 @@ pub async fn run(arguments: BenchArgs) -> Result<ExitCode> {
         Ok(ExitCode::SUCCESS)
     } else {
         say(
-            "FAILED: requests were executed twice, or were accepted and not executed, or refused and executed.",
+            "FAILED: requests were executed twice, or were accepted and not executed, or refused and \
+             executed, or a scenario found something else (above).",
         )?;
         Ok(ExitCode::FAILURE)
     }
 }
 
-async fn measure(runner: &mut Runner, load: &LoadArgs) -> Result<()> {
+async fn measure(runner: &mut Runner, arguments: &BenchArgs) -> Result<()> {
+    if !arguments.scenario.scenario.is_empty() {
+        return scenario::run(runner, &arguments.scenario).await;
+    }
+    let load = &arguments.load;
     if load.preset == Some(Preset::Targets) {
         return targets::run(runner).await;
     }

@@ -9,8 +9,10 @@ use crate::workspace::{members, read, relative, root, short_name};
 const ALLOWED: &[(&str, &[&str])] = &[
     ("model", &[]),
     ("lanes", &["model"]),
+    ("pocket", &["model"]),
     ("coord", &["model"]),
     ("coord-local", &["model", "coord"]),
+    ("coord-redis", &["model", "coord"]),
     ("vault", &["model"]),
     ("chain", &["model"]),
     ("edge", &["model"]),
@@ -31,7 +33,11 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "engine",
         ],
     ),
-    // `testkit` only for the anvil that `baton demo` starts.
+    (
+        "sim",
+        &["model", "lanes", "coord", "vault", "chain", "engine"],
+    ),
+    // `testkit` only for `baton demo` and `baton bench`: anvil, and the proxy before it.
     (
         "baton",
         &[

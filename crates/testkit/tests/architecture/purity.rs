@@ -8,7 +8,7 @@ use crate::workspace::{
     is_test_file, members, production_part, read, relative, root, rust_files, short_name,
 };
 
-const PURE: &[&str] = &["model", "lanes"];
+const PURE: &[&str] = &["model", "lanes", "pocket"];
 
 /// Crates that bring a runtime, a clock, randomness or I/O. A trailing `*` stands for any ending.
 const IMPURE_CRATES: &[(&str, &str)] = &[

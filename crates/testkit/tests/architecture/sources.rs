@@ -5,32 +5,26 @@ use std::path::PathBuf;
 use crate::assert_none;
 use crate::workspace::{is_test_file, production_part, read, relative, root, rust_files};
 
-/// Most lines of a production file before its inline tests: what can still be read in one sitting.
-const PRODUCTION_LINES_MAX: usize = 500;
-/// Most lines of a file of tests: tables of cases run longer than logic, but a reader still has to find one.
-const TEST_LINES_MAX: usize = 1000;
-
-/// Files that were longer when the rule came, with their length then. They may shrink, not grow.
-const LONGER: &[(&str, usize)] = &[];
+/// Most lines of a file, before its inline tests: what can still be read in one sitting.
+const LINES_MAX: usize = 500;
+/// Most characters of a line. Code has at most 100, which rustfmt sees to; it leaves comments and texts alone.
+const COLUMNS_MAX: usize = 120;
 
 #[test]
 fn files_stay_readable() {
     let mut breaches = Vec::new();
     for file in all_files() {
-        let path = relative(&file);
         let text = read(&file);
-        let (lines, most) = if is_test_file(&file) {
-            (text.lines().count(), TEST_LINES_MAX)
+        let counted = if is_test_file(&file) {
+            &text
         } else {
-            (production_part(&text).lines().count(), PRODUCTION_LINES_MAX)
+            production_part(&text)
         };
-        let most = LONGER
-            .iter()
-            .find(|(listed, _)| *listed == path)
-            .map_or(most, |(_, length)| *length);
-        if lines > most {
+        let lines = counted.lines().count();
+        if lines > LINES_MAX {
+            let path = relative(&file);
             breaches.push(format!(
-                "{path} has {lines} lines, at most {most} are allowed"
+                "{path} has {lines} lines, at most {LINES_MAX} are allowed"
             ));
         }
     }
@@ -38,18 +32,28 @@ fn files_stay_readable() {
 }
 
 #[test]
-fn exceptions_of_length_are_still_needed() {
+fn lines_fit_a_screen() {
     let mut breaches = Vec::new();
-    for (path, length) in LONGER {
-        let text = read(&root().join(path));
-        let lines = production_part(&text).lines().count();
-        if lines < *length {
-            breaches.push(format!(
-                "{path} has shrunk to {lines} lines: lower its entry"
-            ));
+    for file in all_files() {
+        for (index, line) in read(&file).lines().enumerate() {
+            if is_too_wide(line) {
+                let (place, columns) = (relative(&file), line.chars().count());
+                breaches.push(format!("{place}:{}: {columns} columns", index + 1));
+            }
         }
     }
-    assert_none("The list of exceptions only shrinks.", &breaches);
+    assert_none(
+        "Lines have at most 120 columns, but for raw strings.",
+        &breaches,
+    );
+}
+
+#[test]
+fn the_check_of_widths_sees_what_it_forbids() {
+    let wide = format!("// {}", "é".repeat(COLUMNS_MAX - 2));
+    assert!(is_too_wide(&wide));
+    assert!(!is_too_wide(&"é".repeat(COLUMNS_MAX)));
+    assert!(!is_too_wide(&format!("r#\"{wide}\"#")));
 }
 
 #[test]
@@ -74,6 +78,11 @@ fn all_files() -> Vec<PathBuf> {
     let files = rust_files(&root().join("crates"));
     assert!(files.len() > 10, "the workspace's sources were found");
     files
+}
+
+/// Raw strings cannot be broken.
+fn is_too_wide(line: &str) -> bool {
+    line.chars().count() > COLUMNS_MAX && !line.contains("r#\"") && !line.contains("r##\"")
 }
 
 fn holds_marker(line: &str, marker: &str) -> bool {

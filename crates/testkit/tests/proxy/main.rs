@@ -5,6 +5,8 @@ mod faults;
 #[cfg(test)]
 mod outages;
 #[cfg(test)]
+mod refusals;
+#[cfg(test)]
 mod stale;
 #[cfg(test)]
 mod strict;

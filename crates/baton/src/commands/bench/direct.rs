@@ -62,7 +62,7 @@ pub(super) async fn run(plan: &Plan, steps: [u32; 2]) -> Result<Option<Direct>> 
 
 async fn measure(plan: &Plan, step: u32, receipts: bool) -> Result<Option<Direct>> {
     let node = match &plan.subject {
-        Subject::Own(own) => Node::start(own.node).await?,
+        Subject::Own(own) => Node::start(own.node, own.gas_limit).await?,
         Subject::Other(_) => Node::Other,
     };
     let url = match &plan.subject {
@@ -94,7 +94,7 @@ async fn measure(plan: &Plan, step: u32, receipts: bool) -> Result<Option<Direct
     for signing in signed {
         ready.push(signing.await.context("signing ended badly")?);
     }
-    let tap = Tap::start(&url, 0)?;
+    let tap = Tap::start(&url, 0, plan.seed)?;
     let watcher = Watcher::start(rpc.clone(), Some(tap.targets())).await?;
     watcher.expect(&all);
     let reader = receipts.then(|| tokio::spawn(read_receipts(rpc.clone())));
@@ -109,7 +109,7 @@ async fn measure(plan: &Plan, step: u32, receipts: bool) -> Result<Option<Direct
     drain(&watcher, taken).await?;
     check(&rpc, &all, &sent, each).await?;
     let (_, blocks) = watcher.take();
-    let mined_per_second = mined_rate(&blocks, from, ended).context(
+    let mined_per_second = mined_rate(&blocks, from, ended, plan.block_time()).context(
         "fewer than two blocks came while the direct run was measured: --measure is too short",
     )?;
     let seconds = ended.duration_since(start).as_secs_f64();

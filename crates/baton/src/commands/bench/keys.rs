@@ -71,6 +71,15 @@ pub(super) fn transfer(
     baton_chain::tx::encode_signed(&tx, signature.r, signature.s, signature.y_parity).raw
 }
 
+/// A number that depends on its arguments only.
+pub(super) fn draw(seed: u64, name: &str, index: u64) -> u64 {
+    let hash = derive(&["draw", &seed.to_string(), name, &index.to_string()]);
+    hash.0
+        .iter()
+        .take(8)
+        .fold(0, |number, byte| number << 8 | u64::from(*byte))
+}
+
 fn derive(parts: &[&str]) -> B256 {
     keccak256(format!("baton bench/{}", parts.join("/")))
 }

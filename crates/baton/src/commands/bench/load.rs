@@ -3,11 +3,13 @@
 //! was due.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use baton_model::Address;
-use serde_json::json;
+use futures_util::future::join_all;
+use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -20,6 +22,20 @@ use super::world::Api;
 const ANSWER_MAX: Duration = Duration::from_secs(30);
 /// Characters of a refusal that are kept.
 const TEXT_MAX: usize = 300;
+/// Pause before a request that was not accepted is posted again.
+const RETRY: Duration = Duration::from_millis(50);
+
+/// How a caller behaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Manner {
+    /// It posts each request once and takes note of the answer.
+    Once,
+    /// It posts a request again, with its idempotency key, until it is accepted or refused, for so
+    /// long at most.
+    Until(Duration),
+    /// It posts each request so many times at once, with its idempotency key.
+    Times(usize),
+}
 
 /// One request, from when it was due to its answer.
 #[derive(Clone, Debug)]
@@ -38,8 +54,12 @@ pub(super) enum Outcome {
     Accepted,
     /// With a 4xx status: it must not be executed.
     Refused(String),
-    /// With a 5xx status, or not at all: it may be executed.
+    /// With a 5xx status: it may be executed.
+    Failed(String),
+    /// Not at all: it may be executed.
     Unknown(String),
+    /// With several ids, although it is one request.
+    Split,
 }
 
 /// All requests of a step.
@@ -49,7 +69,9 @@ pub(super) struct Load {
     run: String,
     idempotency_keys: bool,
     estimate: bool,
+    manner: Manner,
     targets: Vec<Address>,
+    accepted: AtomicUsize,
 }
 
 impl Load {
@@ -65,8 +87,20 @@ impl Load {
             run: format!("bench-{}-{step}", plan.seed),
             idempotency_keys: plan.idempotency_keys,
             estimate: plan.estimate,
+            manner: Manner::Once,
             targets,
+            accepted: AtomicUsize::new(0),
         })
+    }
+
+    /// With other callers.
+    pub(super) fn with(self, manner: Manner) -> Self {
+        Self { manner, ..self }
+    }
+
+    /// Requests that were accepted so far.
+    pub(super) fn accepted(&self) -> usize {
+        self.accepted.load(Ordering::Relaxed)
     }
 
     pub(super) fn targets(&self) -> &[Address] {
@@ -86,8 +120,11 @@ impl Load {
                 let mut records = Vec::new();
                 while let Some((index, due)) = pacer.next().await {
                     let sent = Instant::now();
-                    let outcome = load.post(index).await;
+                    let outcome = load.request(index).await;
                     let answered = Instant::now();
+                    if outcome == Outcome::Accepted {
+                        load.accepted.fetch_add(1, Ordering::Relaxed);
+                    }
                     records.push(Record {
                         index,
                         due,
@@ -107,7 +144,30 @@ impl Load {
         Ok(records)
     }
 
-    async fn post(&self, index: usize) -> Outcome {
+    async fn request(&self, index: usize) -> Outcome {
+        match self.manner {
+            Manner::Once => self.post(index).await.0,
+            Manner::Until(longest) => self.persist(index, Instant::now() + longest).await,
+            Manner::Times(times) => {
+                let posts = join_all((0..times).map(|_| self.post(index))).await;
+                together(posts)
+            }
+        }
+    }
+
+    async fn persist(&self, index: usize, deadline: Instant) -> Outcome {
+        loop {
+            let outcome = self.post(index).await.0;
+            let settled = matches!(outcome, Outcome::Accepted | Outcome::Refused(_));
+            if settled || Instant::now() > deadline {
+                return outcome;
+            }
+            tokio::time::sleep(RETRY).await;
+        }
+    }
+
+    /// One post, and the body of its answer.
+    async fn post(&self, index: usize) -> (Outcome, String) {
         let relayer = &self.api.relayers[index % self.api.relayers.len()];
         let url = format!("{}/api/v1/relayers/{relayer}/transactions", self.api.url);
         let mut body =
@@ -125,24 +185,65 @@ impl Load {
         }
         let answer = match request.send().await {
             Ok(answer) => answer,
-            Err(error) => return Outcome::Unknown(text_of(error)),
+            Err(error) => return (Outcome::Unknown(text_of(error)), String::new()),
         };
         let status = answer.status();
         // The whole answer has to come before the connection can be used again.
-        let body = answer.text().await;
+        let body = answer.text().await.unwrap_or_default();
         if status.is_success() {
-            return Outcome::Accepted;
+            return (Outcome::Accepted, body);
         }
-        let mut text = format!("{status}: {}", body.unwrap_or_default());
+        let mut text = format!("{status}: {body}");
         text.truncate(text.floor_char_boundary(TEXT_MAX));
-        if status.is_client_error() {
+        let outcome = if status.is_client_error() {
             Outcome::Refused(text)
         } else {
-            Outcome::Unknown(text)
+            Outcome::Failed(text)
+        };
+        (outcome, body)
+    }
+}
+
+/// What several posts of one request come to: it is accepted if any of them was, under one id.
+fn together(posts: Vec<(Outcome, String)>) -> Outcome {
+    let id = |body: &str| Some(serde_json::from_str::<Value>(body).ok()?["data"]["id"].to_string());
+    let mut ids: Vec<Option<String>> = posts
+        .iter()
+        .filter(|(outcome, _)| *outcome == Outcome::Accepted)
+        .map(|(_, body)| id(body))
+        .collect();
+    ids.dedup();
+    match ids.len() {
+        0 => {
+            let first = posts.into_iter().next();
+            first.map_or(Outcome::Unknown(String::new()), |(outcome, _)| outcome)
         }
+        1 => Outcome::Accepted,
+        _ => Outcome::Split,
     }
 }
 
 fn text_of(error: reqwest::Error) -> String {
     format!("{:#}", anyhow::Error::from(error.without_url()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn posts_of_one_request_have_to_be_answered_with_one_id() {
+        let accepted = |id: &str| (Outcome::Accepted, format!(r#"{{"data":{{"id":"{id}"}}}}"#));
+        let failed = || (Outcome::Failed("503".to_owned()), "{}".to_owned());
+        assert_eq!(
+            together(vec![accepted("a"), accepted("a")]),
+            Outcome::Accepted
+        );
+        assert_eq!(together(vec![failed(), accepted("a")]), Outcome::Accepted);
+        assert_eq!(
+            together(vec![accepted("a"), failed(), accepted("b")]),
+            Outcome::Split
+        );
+        assert_eq!(together(vec![failed(), failed()]), failed().0);
+    }
 }

@@ -20,7 +20,6 @@ use super::stats::{float, milliseconds, ratio};
 use super::step::{self, Counts};
 use super::tap::Tap;
 use super::world::World;
-use crate::commands::child::Engine;
 
 /// How long the relayer may take to have everything at the node, before and after its restart.
 const OFFER_MAX: Duration = Duration::from_secs(120);
@@ -82,7 +81,7 @@ pub(super) async fn run(plan: &Plan, number: u32, count: u32, rate: u32) -> Resu
         .await?;
     tap.forget();
     let restarted = Instant::now();
-    engine.process = Engine::spawn(&engine.launch)?;
+    engine.restart()?;
     let sent = offered(tap, &accepted_targets, "after the restart").await?;
     engine.process.ready().await?;
     let after_restart = resident(&world);

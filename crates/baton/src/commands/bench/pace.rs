@@ -105,17 +105,25 @@ impl Pacer {
         self.start
     }
 
-    /// Waits for the next request that is due. `None` after the last.
+    /// Waits for the next request that is due. `None` after the last, and after the end.
     pub(super) async fn next(&self) -> Option<(usize, Instant)> {
         self.due.acquire().await.ok()?.forget();
+        if self.stop.load(Ordering::Relaxed) {
+            return None;
+        }
         let index = self.next.fetch_add(1, Ordering::Relaxed);
         (index < self.schedule.count()).then(|| (index, self.start + self.schedule.due(index)))
+    }
+
+    /// Hands out nothing more.
+    pub(super) fn end(&self) {
+        self.stop.store(true, Ordering::Relaxed);
     }
 }
 
 impl Drop for Pacer {
     fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
+        self.end();
     }
 }
 
@@ -193,5 +201,17 @@ mod tests {
         all.sort_unstable();
         assert_eq!(all, (0..40).collect::<Vec<_>>());
         assert!(pacer.started().elapsed() >= schedule.due(39));
+    }
+
+    #[tokio::test]
+    async fn nothing_is_handed_out_after_the_end() {
+        let hour = Duration::from_secs(3600);
+        let pacer = Pacer::start(
+            Schedule::new(10, Duration::ZERO, hour).unwrap(),
+            Duration::ZERO,
+        );
+        assert_eq!(pacer.next().await.unwrap().0, 0);
+        pacer.end();
+        assert_eq!(pacer.next().await, None);
     }
 }

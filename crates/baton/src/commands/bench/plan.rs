@@ -11,6 +11,11 @@ use crate::cli::{BenchArgs, OtherArgs};
 /// Chain id of the bench's own nodes.
 pub(super) const CHAIN_ID: u64 = 31_337;
 
+/// No block is ever full, for the node's speed is to be the ceiling.
+const GAS_LIMIT: u64 = 10_000_000_000;
+/// Baton's own default.
+const RPC_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// What holds for every step.
 #[derive(Clone, Debug)]
 pub(super) struct Plan {
@@ -43,7 +48,13 @@ pub(super) struct Own {
     /// Of each relayer.
     pub(super) accounts: u16,
     pub(super) in_flight: u32,
+    /// Blocks on top of a transaction's own after which it is final.
+    pub(super) confirmations: u32,
+    /// The relayer's longest wait for an answer of its node.
+    pub(super) rpc_timeout: Duration,
     pub(super) node: OwnNode,
+    /// Gas of a block.
+    pub(super) gas_limit: u64,
     pub(super) scratch: Option<PathBuf>,
 }
 
@@ -81,11 +92,14 @@ impl Plan {
             relayers: load.relayers,
             accounts: load.accounts,
             in_flight: load.in_flight,
+            confirmations: 1,
+            rpc_timeout: RPC_TIMEOUT,
             node: if load.null_node {
                 OwnNode::Null(block_time)
             } else {
                 OwnNode::Anvil(block_time)
             },
+            gas_limit: GAS_LIMIT,
             scratch: load.scratch.clone(),
         };
         let count = load.relayers * load.accounts;
@@ -109,6 +123,17 @@ impl Plan {
                 None => Subject::Own(own),
             },
         })
+    }
+
+    /// Least time between blocks, as far as it is known.
+    pub(super) const fn block_time(&self) -> Duration {
+        match &self.subject {
+            Subject::Own(own) => match own.node {
+                OwnNode::Anvil(time) | OwnNode::Null(time) => time,
+                OwnNode::Paused => Duration::ZERO,
+            },
+            Subject::Other(_) => Duration::ZERO,
+        }
     }
 
     /// The same on another node of its own.
@@ -196,6 +221,13 @@ mod tests {
             ),
             (plan(&["--url", "http://127.0.0.1:1"]), "--api-key"),
             (plan(&["--open", "5", "--search"]), "--search"),
+            (plan(&["--scenario", "S15"]), "S15"),
+            (plan(&["--scenario", "s1", "--rates", "5"]), "--rates"),
+            (plan(&["--short"]), "--scenario"),
+            (
+                plan(&["--scenario", "all", "--seconds-max", "0"]),
+                "--seconds-max",
+            ),
             (
                 other("http://192.0.2.1", "http://localhost"),
                 "--url must be on this machine",
@@ -209,6 +241,7 @@ mod tests {
             let text = found.map(|_| ()).unwrap_err();
             assert!(text.contains(expected), "{expected}: {text}");
         }
+        assert!(plan(&["--scenario", "s8-kill,S14", "--short"]).is_ok());
         assert!(other("http://127.0.0.1:1/", "http://localhost:2").is_ok());
     }
 

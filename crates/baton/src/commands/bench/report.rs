@@ -17,6 +17,7 @@ pub(super) use terminal::terminal;
 use super::direct::Direct;
 use super::open::Open;
 use super::process::Machine;
+use super::scenario::Trial;
 use super::step::Step;
 use super::targets::Target;
 use crate::cli::OutputArgs;
@@ -36,6 +37,7 @@ pub(super) struct Report {
     /// The highest rate of each search that was kept up with.
     pub(super) sustained: Vec<Sustained>,
     pub(super) open: Option<Open>,
+    pub(super) scenarios: Vec<Trial>,
     pub(super) targets: Vec<Target>,
 }
 
@@ -49,11 +51,12 @@ pub(super) struct Sustained {
 }
 
 impl Report {
-    /// Whether every request was executed as it was answered.
+    /// Whether every request was executed as it was answered, and every scenario went well.
     pub(super) fn is_exact(&self) -> bool {
         let steps = self.steps.iter().map(|step| step.counts);
         let open = self.open.iter().map(|open| open.counts);
         steps.chain(open).all(|counts| counts.is_exact())
+            && self.scenarios.iter().all(Trial::is_sound)
     }
 
     /// Writes the files that were asked for.
@@ -135,6 +138,37 @@ fn steps(report: &Report) -> Table {
             counts.unknown.to_string(),
             counts.doubled.to_string(),
             (counts.lost + counts.refused_but_executed).to_string(),
+        ]
+    });
+    Table {
+        headings,
+        rows: rows.collect(),
+    }
+}
+
+/// The scenarios as a table.
+fn scenarios(report: &Report) -> Table {
+    let headings = vec![
+        "",
+        "scenario",
+        "sent",
+        "executed once",
+        "lost",
+        "doubled",
+        "its own figures",
+        "problems",
+    ];
+    let rows = report.scenarios.iter().map(|trial| {
+        let counts = trial.counts;
+        vec![
+            trial.name.clone(),
+            trial.title.to_owned(),
+            counts.sent.to_string(),
+            counts.once.to_string(),
+            (counts.lost + counts.refused_but_executed).to_string(),
+            counts.doubled.to_string(),
+            trial.figures_text(),
+            trial.problems.len().to_string(),
         ]
     });
     Table {

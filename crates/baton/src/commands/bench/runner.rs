@@ -13,8 +13,8 @@ use super::say;
 use super::step::{self, Step, StepSpec};
 use super::world::World;
 
-/// Steps of one search: from a good start, a handful closes in on the rate.
-const SEARCH_STEPS: usize = 8;
+/// Steps of one search: from a third of the rate, five reach it and four close in on it.
+const SEARCH_STEPS: usize = 9;
 /// How much higher a rate that was not kept up with may be than the one found.
 const SEARCH_ENDS: f64 = 1.06;
 /// Factors by which a search goes up or down until it has a rate on either side.
@@ -42,6 +42,7 @@ impl Runner {
             steps: Vec::new(),
             sustained: Vec::new(),
             open: None,
+            scenarios: Vec::new(),
             targets: Vec::new(),
         };
         Self {

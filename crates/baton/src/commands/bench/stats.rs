@@ -37,17 +37,22 @@ impl Percentiles {
 
 /// Transactions per second in the blocks that came between two moments. The first block only starts
 /// the clock: what it holds was sent before it. Without two blocks there is no rate.
+///
+/// Blocks are seen late while the node is busy, and then several at once. None comes sooner than
+/// `block_time` after the one before, so they took that long at least.
 pub(super) fn mined_rate(
     blocks: &[(Instant, usize)],
     from: Instant,
     until: Instant,
+    block_time: Duration,
 ) -> Option<f64> {
     let within: Vec<&(Instant, usize)> = blocks
         .iter()
         .filter(|(at, _)| (from..=until).contains(at))
         .collect();
     let (first, last) = (within.first()?, within.last()?);
-    let seconds = last.0.duration_since(first.0).as_secs_f64();
+    let seen = last.0.duration_since(first.0).as_secs_f64();
+    let seconds = seen.max(float(within.len() - 1) * block_time.as_secs_f64());
     let count: usize = within[1..].iter().map(|(_, count)| count).sum();
     (seconds > 0.0).then(|| float(count) / seconds)
 }
@@ -102,8 +107,18 @@ mod tests {
             [(0, 900), (1, 50), (2, 100), (3, 120), (4, 80), (9, 500)]
                 .map(|(second, count)| (at(second), count))
                 .into();
-        assert_eq!(mined_rate(&blocks, at(1), at(5)), Some(100.0));
-        assert_eq!(mined_rate(&blocks, at(4), at(5)), None);
-        assert_eq!(mined_rate(&blocks, at(5), at(8)), None);
+        let rate = |from, until| mined_rate(&blocks, at(from), at(until), Duration::ZERO);
+        assert_eq!(rate(1, 5), Some(100.0));
+        assert_eq!(rate(4, 5), None);
+        assert_eq!(rate(5, 8), None);
+    }
+
+    #[test]
+    fn blocks_that_are_seen_all_at_once_took_their_time_all_the_same() {
+        let start = Instant::now();
+        let late: Vec<(Instant, usize)> =
+            (0..5).map(|block| (start + ms(10 * block), 200)).collect();
+        let rate = mined_rate(&late, start, start + ms(100), Duration::from_secs(1));
+        assert_eq!(rate, Some(200.0));
     }
 }

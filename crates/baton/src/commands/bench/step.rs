@@ -74,7 +74,9 @@ pub(super) struct Counts {
     pub(super) refused: usize,
     /// Answered with a 5xx status, or not at all.
     pub(super) unknown: usize,
-    /// Executed more than once.
+    /// Executed exactly once.
+    pub(super) once: usize,
+    /// Executed more than once, or accepted as more than one.
     pub(super) doubled: usize,
     /// Accepted and not executed.
     pub(super) lost: usize,
@@ -135,7 +137,7 @@ pub(super) async fn run(world: &World, plan: &Plan, spec: &StepSpec) -> Result<S
         offered: spec.schedule.rate(),
         proxy_delay_ms: u64::try_from(spec.delay.as_millis()).unwrap_or(u64::MAX),
         counts: count(&records, &balances),
-        mined_per_second: mined_rate(&blocks, start + from, start + until),
+        mined_per_second: mined_rate(&blocks, start + from, start + until, plan.block_time()),
         share_of_direct: None,
         traffic: traffic.as_ref().and_then(|traffic| share(traffic, &mined)),
         cpu_seconds_per_1000: None,
@@ -212,6 +214,7 @@ pub(super) fn count(records: &[Record], balances: &[U256]) -> Counts {
     };
     for record in records {
         let balance = balances.get(record.index).copied().unwrap_or_default();
+        counts.once += usize::from(balance == U256::ONE);
         counts.doubled += usize::from(balance > U256::ONE);
         match record.outcome {
             Outcome::Accepted => {
@@ -222,7 +225,11 @@ pub(super) fn count(records: &[Record], balances: &[U256]) -> Counts {
                 counts.refused += 1;
                 counts.refused_but_executed += usize::from(!balance.is_zero());
             }
-            Outcome::Unknown(_) => counts.unknown += 1,
+            Outcome::Failed(_) | Outcome::Unknown(_) => counts.unknown += 1,
+            Outcome::Split => {
+                counts.accepted += 1;
+                counts.doubled += usize::from(balance <= U256::ONE);
+            }
         }
     }
     counts
@@ -232,7 +239,8 @@ pub(super) fn count(records: &[Record], balances: &[U256]) -> Counts {
 pub(super) fn refusals(records: &[Record]) -> Vec<String> {
     let mut texts: Vec<String> = Vec::new();
     for record in records {
-        if let Outcome::Refused(text) | Outcome::Unknown(text) = &record.outcome
+        if let Outcome::Refused(text) | Outcome::Failed(text) | Outcome::Unknown(text) =
+            &record.outcome
             && texts.len() < TEXTS_MAX
             && !texts.contains(text)
         {
@@ -345,6 +353,7 @@ mod tests {
             accepted: 3,
             refused: 2,
             unknown: 2,
+            once: 3,
             doubled: 2,
             lost: 1,
             refused_but_executed: 1,

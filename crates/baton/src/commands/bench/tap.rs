@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use anyhow::Result;
 use baton_model::{Address, B256};
-use baton_testkit::{Proxy, ProxyOptions, ProxyTrace};
+use baton_testkit::{Proxy, ProxyControl, ProxyOptions, ProxyTrace};
 use tokio::time::Instant;
 
-/// A proxy that changes nothing and takes note.
+/// A proxy that takes note, and changes nothing unless it is told to.
 #[derive(Debug)]
 pub(super) struct Tap(Proxy);
 
@@ -32,9 +32,10 @@ pub(super) struct Traffic {
 }
 
 impl Tap {
-    /// Listens on a loopback port, 0 for a free one, before a node.
-    pub(super) fn start(node: &str, port: u16) -> Result<Self> {
-        Ok(Self(Proxy::start(node, ProxyOptions { port, seed: 0 })?))
+    /// Listens on a loopback port, 0 for a free one, before a node. The seed decides where faults
+    /// strike.
+    pub(super) fn start(node: &str, port: u16, seed: u64) -> Result<Self> {
+        Ok(Self(Proxy::start(node, ProxyOptions { port, seed })?))
     }
 
     /// Where it listens, as a node's address.
@@ -46,6 +47,16 @@ impl Tap {
     /// node's work, each rounded up to a millisecond.
     pub(super) fn set_delay(&self, round_trip: Duration) {
         self.0.control().delay(round_trip);
+    }
+
+    /// The handle that lets it do harm.
+    pub(super) fn control(&self) -> ProxyControl {
+        self.0.control()
+    }
+
+    /// All that it has seen.
+    pub(super) fn trace(&self) -> ProxyTrace {
+        self.0.trace()
     }
 
     /// When a transfer to an address was first sent, before any delay.

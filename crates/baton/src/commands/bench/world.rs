@@ -20,13 +20,11 @@ use super::rpc::Rpc;
 use super::tap::Tap;
 use crate::commands::child::{Engine, Launch, free_port};
 
-/// Gas of a block: no block is ever full, for the node's speed is to be the ceiling.
-const GAS_LIMIT: u64 = 10_000_000_000;
-/// The same where everything that is open is mined at the end: a thousand transfers. Anvil looks
-/// through the whole block for each of its receipts, so a block of ten thousand takes minutes.
+/// Gas of a block where everything that is open is mined at the end: a thousand transfers. Anvil
+/// looks through the whole block for each of its receipts, so a block of ten thousand takes minutes.
 const GAS_LIMIT_PAUSED: u64 = 21_000_000;
 /// What an account gets: a million coins, in wei.
-const FUNDS: &str = "0xd3c21bcecceda1000000";
+pub(super) const FUNDS: &str = "0xd3c21bcecceda1000000";
 
 /// Everything that a step needs. Own processes end with this value.
 pub(super) struct World {
@@ -36,6 +34,8 @@ pub(super) struct World {
     pub(super) watcher: Watcher,
     pub(super) api: Api,
     pub(super) engine: Option<OwnEngine>,
+    /// The own relayers' accounts, relayer by relayer.
+    pub(super) accounts: Vec<Address>,
     pid: Option<u32>,
     /// Ends with this value.
     _node: Node,
@@ -74,13 +74,14 @@ impl World {
     }
 
     async fn own(plan: &Plan, own: &Own) -> Result<Self> {
-        let node = Node::start(own.node).await?;
+        let node = Node::start(own.node, own.gas_limit).await?;
         let rpc = Rpc::new(&node.url().context("an own node has an address")?)?;
-        let tap = Tap::start(rpc.url(), 0)?;
+        let tap = Tap::start(rpc.url(), 0, plan.seed)?;
         let setup = Setup::new(plan.seed, own, &tap.url())?;
         for account in &setup.accounts {
             node.fund(&rpc, *account).await?;
         }
+        let accounts = setup.accounts.clone();
         let (engine, api) = setup.launch(own).await?;
         let watcher = Watcher::start(rpc.clone(), Some(tap.targets())).await?;
         let pid = engine.process.pid();
@@ -90,6 +91,7 @@ impl World {
             watcher,
             api,
             engine: Some(engine),
+            accounts,
             pid,
             _node: node,
         })
@@ -98,7 +100,9 @@ impl World {
     async fn other(other: &Other) -> Result<Self> {
         let rpc = Rpc::new(&other.node)?;
         let port = other.proxy_port;
-        let tap = port.map(|port| Tap::start(&other.node, port)).transpose()?;
+        let tap = port
+            .map(|port| Tap::start(&other.node, port, 0))
+            .transpose()?;
         let watcher = Watcher::start(rpc.clone(), None)
             .await
             .context("--node does not answer")?;
@@ -113,6 +117,7 @@ impl World {
             watcher,
             api,
             engine: None,
+            accounts: Vec::new(),
             pid: other.pid,
             _node: Node::Other,
         })
@@ -141,10 +146,19 @@ impl World {
     }
 }
 
+impl OwnEngine {
+    /// Starts the relayer again, with everything as it was, after its process has ended. It is not
+    /// ready yet.
+    pub(super) fn restart(&mut self) -> Result<()> {
+        self.process = Engine::spawn(&self.launch)?;
+        Ok(())
+    }
+}
+
 impl Node {
-    pub(super) async fn start(kind: OwnNode) -> Result<Self> {
+    pub(super) async fn start(kind: OwnNode, gas_limit: u64) -> Result<Self> {
         let (mining, gas_limit) = match kind {
-            OwnNode::Anvil(block_time) => (Mining::Every(block_time), GAS_LIMIT),
+            OwnNode::Anvil(block_time) => (Mining::Every(block_time), gas_limit),
             OwnNode::Paused => (Mining::OnRequest, GAS_LIMIT_PAUSED),
             OwnNode::Null(block_time) => {
                 return Ok(Self::Null(NullNode::start(CHAIN_ID, block_time).await?));
@@ -226,7 +240,7 @@ impl Setup {
             "relayers": relayers, "signers": signers, "notifications": [],
             "networks": [{
                 "type": "evm", "network": "bench", "chain_id": CHAIN_ID, "symbol": "ETH",
-                "required_confirmations": 1, "average_blocktime_ms": block_time.as_millis(),
+                "required_confirmations": own.confirmations, "average_blocktime_ms": block_time.as_millis(),
                 "is_testnet": true, "features": ["eip1559"], "rpc_urls": [node],
                 "in_flight_max": own.in_flight,
             }],
@@ -261,6 +275,7 @@ impl Setup {
         let launch = Launch::new(path, &data, free_port()?)
             .variables(&keys)
             .variables(&[
+                ("RPC_TIMEOUT_MS", &own.rpc_timeout.as_millis().to_string()),
                 ("API_KEY", &self.api_key),
                 ("STORAGE_ENCRYPTION_KEY", encryption_key.expose()),
                 // The load has more connections than callers usually have.

@@ -1,6 +1,6 @@
 //! Tables in Markdown.
 
-use super::{Report, Table, facts, open_rows, steps};
+use super::{Report, Table, facts, open_rows, scenarios, steps};
 
 /// A section for each kind of result.
 pub(in crate::commands::bench) fn markdown(report: &Report) -> String {
@@ -28,6 +28,9 @@ pub(in crate::commands::bench) fn markdown(report: &Report) -> String {
     if !report.steps.is_empty() {
         parts.push("Times in ms from when a request was due.\n".to_owned());
         parts.push(table(&steps(report)));
+    }
+    if !report.scenarios.is_empty() {
+        parts.push(table(&scenarios(report)));
     }
     if let Some(open) = &report.open {
         let rows = open_rows(open)

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{Report, Table, facts, open_rows, steps};
+use super::{Report, Table, facts, open_rows, scenarios, steps};
 
 /// Everything that people want to know.
 pub(in crate::commands::bench) fn terminal(report: &Report) -> String {
@@ -20,6 +20,10 @@ fn write_all(text: &mut String, report: &Report) -> std::fmt::Result {
         writeln!(text, "\nTimes in ms from when a request was due.\n")?;
         // Too many columns for a terminal: each step is a column instead.
         write_turned(text, &steps(report))?;
+    }
+    if !report.scenarios.is_empty() {
+        writeln!(text)?;
+        write_rows(text, &scenarios(report))?;
     }
     if let Some(open) = &report.open {
         writeln!(text)?;
@@ -47,6 +51,21 @@ fn write_all(text: &mut String, report: &Report) -> std::fmt::Result {
     }
     for text_of_refusal in report.steps.iter().flat_map(|step| &step.refusals) {
         writeln!(text, "refused: {text_of_refusal}")?;
+    }
+    Ok(())
+}
+
+fn write_rows(text: &mut String, table: &Table) -> std::fmt::Result {
+    let headings: Vec<String> = table.headings.iter().map(|h| (*h).to_owned()).collect();
+    let all = || std::iter::once(&headings).chain(&table.rows);
+    let width = |column: usize| all().map(|row| row[column].chars().count()).max();
+    let widths: Vec<usize> = (0..headings.len()).map(|c| width(c).unwrap_or(0)).collect();
+    for row in all() {
+        let mut line = String::new();
+        for (cell, width) in row.iter().zip(&widths) {
+            write!(line, "{cell:<width$}  ")?;
+        }
+        writeln!(text, "{}", line.trim_end())?;
     }
     Ok(())
 }

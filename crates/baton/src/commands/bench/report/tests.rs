@@ -1,4 +1,5 @@
 use super::*;
+use crate::commands::bench::scenario::Figure;
 use crate::commands::bench::stats::Percentiles;
 use crate::commands::bench::step::{Counts, TrafficShare};
 use crate::commands::bench::targets::{Better, Unit};
@@ -65,6 +66,7 @@ fn report() -> Report {
             mined_per_second: None,
         }],
         open: None,
+        scenarios: Vec::new(),
         targets: vec![Target {
             figure: "accepted, p99",
             unit: Unit::Milliseconds,
@@ -144,6 +146,40 @@ fn one_lost_or_doubled_transfer_spoils_a_report() {
     let mut report = report();
     assert!(report.is_exact());
     report.steps[1].counts.doubled = 1;
+    assert!(!report.is_exact());
+}
+
+#[test]
+fn a_scenario_is_a_row_and_its_problem_spoils_a_report() {
+    let trial = Trial {
+        name: "S5".to_owned(),
+        title: "answers lost",
+        seconds: 3.0,
+        counts: Counts {
+            sent: 12,
+            accepted: 12,
+            once: 12,
+            ..Counts::default()
+        },
+        figures: vec![Figure {
+            name: "answers lost",
+            value: 7.0,
+            unit: "",
+        }],
+        problems: Vec::new(),
+    };
+    let mut report = Report {
+        scenarios: vec![trial],
+        ..report()
+    };
+    assert!(report.is_exact());
+    let row = "| S5 | answers lost | 12 | 12 | 0 | 0 | answers lost 7 | 0 |";
+    assert!(markdown(&report).contains(row), "{}", markdown(&report));
+    let line = "S5  answers lost  12    12             0     0        answers lost 7   0";
+    assert!(terminal(&report).contains(line), "{}", terminal(&report));
+    report.scenarios[0]
+        .problems
+        .push("a nonce was used twice".to_owned());
     assert!(!report.is_exact());
 }
 
