@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use alloy_primitives::keccak256;
 use async_trait::async_trait;
 use baton_model::{Address, B256, Blame, Classified, Retry, U256};
-use k256::ecdsa::SigningKey;
+use k256::ecdsa::{SigningKey, VerifyingKey};
 use zeroize::Zeroizing;
 
 use crate::keystore::{self, KeystoreError};
@@ -105,7 +105,7 @@ impl LocalSigner {
             return Err(KeyError::Zero);
         }
         let key = SigningKey::from_slice(bytes).map_err(|_| KeyError::OverOrder)?;
-        let address = address_of(&key);
+        let address = address_of(key.verifying_key());
         Ok(Self { key, address })
     }
 
@@ -205,8 +205,9 @@ impl Classified for LoadError {
     }
 }
 
-fn address_of(key: &SigningKey) -> Address {
-    let point = key.verifying_key().to_sec1_point(false);
+/// The account of a public key.
+pub(crate) fn address_of(key: &VerifyingKey) -> Address {
+    let point = key.to_sec1_point(false);
     // The first byte tells that the point is not compressed and is no part of the address.
     let hash = keccak256(&point.as_bytes()[1..]);
     Address::from_slice(&hash[12..])

@@ -1,71 +1,20 @@
 //! Addresses of nodes, and which of them may be used.
 
-use std::fmt;
 use std::net::IpAddr;
 
+use baton_chain::Endpoint;
 use url::{Host, Url};
 
 use super::fields::{Fields, Mismatch, items_of, whole};
 use super::json::Node;
 use super::report::{Problem, Report};
+use super::settings::Rpc;
 
-/// Weight of an endpoint that does not give one.
-const WEIGHT_DEFAULT: u8 = 100;
 /// Most endpoints of one network: every broadcast goes to all of them.
 const ENDPOINTS_MAX: usize = 32;
 /// Cloud metadata services hand out credentials; no node is there.
 const METADATA_HOSTS: &[&str] = &["metadata.google.internal", "metadata"];
 const METADATA_ADDRESSES: &[&str] = &["169.254.169.254", "100.100.100.200", "fd00:ec2::254"];
-
-/// One node. Its URL may hold an access key, so `Debug` and `Display` show scheme and host only.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Endpoint {
-    /// `http://`, `https://`, `ws://` or `wss://`.
-    pub url: String,
-    /// Share of reads: 0 (disabled) to 100.
-    pub weight: u8,
-    /// `ws://` or `wss://` address of the same node, for announcements of blocks.
-    pub ws_url: Option<String>,
-}
-
-impl Endpoint {
-    /// An endpoint of full weight.
-    pub fn from_url(url: impl Into<String>) -> Self {
-        Self {
-            url: url.into(),
-            weight: WEIGHT_DEFAULT,
-            ws_url: None,
-        }
-    }
-}
-
-impl fmt::Display for Endpoint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&masked(&self.url))
-    }
-}
-
-impl fmt::Debug for Endpoint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Endpoint")
-            .field("url", &masked(&self.url))
-            .field("weight", &self.weight)
-            .field("ws_url", &self.ws_url.as_deref().map(masked))
-            .finish()
-    }
-}
-
-/// A URL without what may be secret: `scheme://host/***`.
-pub(crate) fn masked(text: &str) -> String {
-    match Url::parse(text) {
-        Ok(url) => format!(
-            "{}://{}/***",
-            url.scheme(),
-            url.host_str().unwrap_or_default()
-        ),
-        Err(_) => "***".to_owned(),
-    }
-}
 
 /// Which nodes may be used.
 #[derive(Clone, Debug, Default)]
@@ -75,6 +24,14 @@ pub(crate) struct Access {
 }
 
 impl Access {
+    /// As the settings say.
+    pub(crate) fn new(rpc: &Rpc) -> Self {
+        Self {
+            allowed_hosts: rpc.allowed_hosts.clone(),
+            block_private_ips: rpc.block_private_ips,
+        }
+    }
+
     /// Reads a list of nodes: strings, or objects with `url`, `weight` and `ws_url`.
     pub(crate) fn endpoints(
         &self,
@@ -103,12 +60,22 @@ impl Access {
         Some(endpoints)
     }
 
+    /// Checks that a URL may be used for a node.
+    ///
+    /// # Errors
+    /// The rule that it breaks; no more than its host is repeated.
+    pub(crate) fn check(&self, text: &str) -> Result<(), String> {
+        let told = |mismatch: Mismatch| mismatch.at("").rule;
+        let url = parse_url(text, &["http", "https", "ws", "wss"]).map_err(told)?;
+        self.check_host(&url).map_err(told)
+    }
+
     fn endpoint(&self, place: &str, item: &Node, report: &mut Report) -> Option<Endpoint> {
         const ANY: &[&str] = &["http", "https", "ws", "wss"];
         if let Node::Text(_) = item {
             let url = self.url(item, ANY);
             return match url {
-                Ok(url) => Some(Endpoint::from_url(url)),
+                Ok(url) => Some(Endpoint::new(url)),
                 Err(mismatch) => {
                     report.add(mismatch.at(place));
                     None
@@ -119,13 +86,12 @@ impl Access {
         let url = fields.required("url", report, |node| self.url(node, ANY));
         let weight = fields.optional("weight", report, whole(0, 100));
         let ws_url = fields.optional("ws_url", report, |node| self.url(node, &ANY[2..]));
-        Some(Endpoint {
-            url: url?,
-            weight: weight
-                .and_then(|weight| u8::try_from(weight).ok())
-                .unwrap_or(WEIGHT_DEFAULT),
-            ws_url,
-        })
+        let mut endpoint = Endpoint::new(url?);
+        if let Some(weight) = weight.and_then(|weight| u8::try_from(weight).ok()) {
+            endpoint.weight = weight;
+        }
+        endpoint.ws_url = ws_url;
+        Some(endpoint)
     }
 
     fn url(&self, node: &Node, schemes: &[&str]) -> Result<String, Mismatch> {
@@ -192,25 +158,5 @@ fn is_private(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(v4) => v4.is_private() || v4.is_loopback() || v4.is_link_local(),
         IpAddr::V6(v6) => v6.is_loopback() || v6.is_unique_local() || v6.is_unicast_link_local(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn keys_in_urls_are_not_shown() {
-        let endpoint = Endpoint {
-            url: "https://user:pass@node.example/v3/abcdef?key=1".to_owned(),
-            weight: 100,
-            ws_url: Some("wss://node.example/ws/abcdef".to_owned()),
-        };
-        for shown in [format!("{endpoint:?}"), endpoint.to_string()] {
-            assert!(shown.contains("node.example/***"), "{shown}");
-            for secret in ["abcdef", "pass", "key=1"] {
-                assert!(!shown.contains(secret), "{shown}");
-            }
-        }
     }
 }

@@ -17,11 +17,18 @@ use super::report::{Problem, Report};
 use super::settings::{EncryptionKeys, Log, LogFormat, LogTarget, Rpc, Server, Storage};
 use super::variables::Variables;
 
+const RETENTION: &str = "TRANSACTION_EXPIRATION_HOURS";
 const ENCRYPTION_KEY_BYTES: usize = 32;
 /// Most old keys: each record that does not open is tried with all of them.
 const OLD_KEYS_MAX: usize = 16;
+/// 72 s: whoever got no answer has to find the request again when it is repeated.
+const RETENTION_HOURS_MIN: f64 = 0.02;
 /// Ten years: longer is likely to be in another unit.
 const RETENTION_HOURS_MAX: f64 = 87_600.0;
+/// Most methods that are let through besides the usual ones: each is a label of metrics.
+const PASSED_METHODS_MAX: usize = 100;
+/// Longest name of one: longer than any that nodes have.
+const PASSED_METHOD_BYTES_MAX: usize = 64;
 /// A day; as above.
 const DAY_MS: u64 = 86_400_000;
 const DAY_S: u64 = 86_400;
@@ -43,6 +50,9 @@ pub(crate) fn environment(variables: &dyn Variables, report: &mut Report) -> Env
         rpc: rpc(&mut reader),
         log: log(&mut reader),
     };
+    if let (Some(server), Some(storage)) = (&environment.server, &environment.storage) {
+        outlast(storage.retention, server.request_timeout, report);
+    }
     names::check(variables, report);
     environment
 }
@@ -132,6 +142,7 @@ fn storage(reader: &mut Reader<'_>) -> Option<Storage> {
         data_dir: PathBuf::from(data_dir.unwrap_or_else(|| "./data".to_owned())),
         encryption,
         retention: retention?,
+        reset: reader.flag("RESET_STORAGE_ON_START", false),
     })
 }
 
@@ -212,19 +223,30 @@ fn encryption_key(place: &str, key: &str, report: &mut Report) {
 }
 
 fn retention(reader: &mut Reader<'_>) -> Option<Duration> {
-    const NAME: &str = "TRANSACTION_EXPIRATION_HOURS";
-    let Some(text) = reader.text(NAME) else {
+    let Some(text) = reader.text(RETENTION) else {
         return Some(Duration::from_secs(4 * 3600));
     };
     let hours = text.trim().parse::<f64>().ok();
-    let hours = hours.filter(|hours| *hours > 0.0 && *hours <= RETENTION_HOURS_MAX);
+    let hours = hours.filter(|hours| (RETENTION_HOURS_MIN..=RETENTION_HOURS_MAX).contains(hours));
     if hours.is_none() {
-        let rule = format!("must be a number above 0 and at most {RETENTION_HOURS_MAX}");
-        reader
-            .report
-            .add(Problem::new(NAME, rule).found(format!("{text:?}")));
+        let rule = format!("must be a number from {RETENTION_HOURS_MIN} to {RETENTION_HOURS_MAX}");
+        let problem = Problem::new(RETENTION, rule);
+        reader.report.add(problem.found(format!("{text:?}")));
     }
     hours.map(|hours| Duration::from_secs_f64(hours * 3600.0))
+}
+
+/// A request whose answer was lost must still be known when it is repeated.
+fn outlast(retention: Duration, request_timeout: Duration, report: &mut Report) {
+    if retention <= request_timeout {
+        let rule = format!(
+            "must be longer than REQUEST_TIMEOUT_SECONDS, {} s, for a request whose answer was \
+             lost is found again by its record",
+            request_timeout.as_secs()
+        );
+        let found = format!("{} s", retention.as_secs());
+        report.add(Problem::new(RETENTION, rule).found(found));
+    }
 }
 
 fn rpc(reader: &mut Reader<'_>) -> Rpc {
@@ -268,7 +290,36 @@ fn rpc(reader: &mut Reader<'_>) -> Rpc {
             .filter(|host| !host.is_empty())
             .collect(),
         block_private_ips: reader.flag("RPC_BLOCK_PRIVATE_IPS", false),
+        passed_methods: passed_methods(reader),
     }
+}
+
+/// Names of JSON-RPC methods, separated by commas.
+fn passed_methods(reader: &mut Reader<'_>) -> Vec<String> {
+    const NAME: &str = "BATON_RPC_METHODS";
+    let text = reader.text(NAME).unwrap_or_default();
+    let names = text
+        .split(',')
+        .map(str::trim)
+        .filter(|name| !name.is_empty());
+    let names: Vec<String> = names.map(str::to_owned).collect();
+    let is_name = |name: &str| {
+        let is_word = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+        is_word && name.len() <= PASSED_METHOD_BYTES_MAX
+    };
+    for name in names.iter().filter(|name| !is_name(name)) {
+        let rule = "must be names of JSON-RPC methods, separated by commas";
+        let problem = Problem::new(NAME, rule);
+        reader.report.add(problem.found(format!("{name:?}")));
+    }
+    if names.len() > PASSED_METHODS_MAX {
+        let problem = Problem::new(
+            NAME,
+            format!("must have at most {PASSED_METHODS_MAX} names"),
+        );
+        reader.report.add(problem.found(names.len()));
+    }
+    names
 }
 
 fn log(reader: &mut Reader<'_>) -> Log {

@@ -6,6 +6,9 @@ use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 
+use baton_vault::remote::Ambient;
+
+use super::ambient::ambient;
 use super::endpoint::Access;
 use super::fields::{Fields, Mismatch};
 use super::json::Node;
@@ -19,7 +22,9 @@ use super::variables::Variables;
 
 /// Largest configuration or network file: thousands of relayers fit.
 const FILE_BYTES_MAX: u64 = 8 * 1024 * 1024;
-const FIELDS: &[&str] = &[
+pub(crate) const FIELDS: &[&str] = &[
+    // Where editors look for the schema; it says nothing to Baton.
+    "$schema",
     "relayers",
     "signers",
     "notifications",
@@ -34,6 +39,8 @@ pub(crate) struct Content {
     pub(crate) signers: BTreeMap<String, SignerSource>,
     pub(crate) notifications: BTreeMap<String, Notification>,
     pub(crate) networks: BTreeMap<String, Arc<Network>>,
+    /// What the environment says of key services.
+    pub(crate) ambient: Ambient,
 }
 
 /// Reads the configuration file and the network files that it names.
@@ -87,6 +94,7 @@ pub(crate) fn content(
         signers: present(signers),
         notifications: present(notifications),
         networks: present(networks),
+        ambient: ambient(variables),
     }
 }
 

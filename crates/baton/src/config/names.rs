@@ -13,9 +13,14 @@ const READ: &[&str] = &[
     "BATON_DATA_DIR",
     "BATON_OLD_ENCRYPTION_KEYS",
     "BATON_ANVIL",
+    "BATON_VAULT",
+    "BATON_RPC_METHODS",
+    "BATON_TURNKEY_URL",
+    "BATON_COINBASE_URL",
     "REPOSITORY_STORAGE_TYPE",
     "STORAGE_ENCRYPTION_KEY",
     "TRANSACTION_EXPIRATION_HOURS",
+    "RESET_STORAGE_ON_START",
     "RATE_LIMIT_REQUESTS_PER_SECOND",
     "RATE_LIMIT_BURST_SIZE",
     "RELAYER_CONCURRENCY_LIMIT",
@@ -58,10 +63,7 @@ const WITHOUT_MEANING: &[&str] = &[
     "PLUGIN_*",
     "ENABLE_SWAGGER",
     "DISTRIBUTED_MODE",
-    "RESET_STORAGE_ON_START",
     "IN_DOCKER",
-    "AZURE_FEDERATED_TOKEN_FILE",
-    "AZURE_IMDS_TOKEN_URL",
 ];
 
 /// Names that only sample configurations use: their values are read through secrets that name them.
@@ -108,7 +110,7 @@ fn consequences(variables: &dyn Variables, report: &mut Report) {
     if is_true("RESET_STORAGE_ON_START") {
         report.warn(
             "RESET_STORAGE_ON_START",
-            "nothing is reset: to forget all transactions, stop Baton and remove BATON_DATA_DIR",
+            "forgets what was made and changed over the API; transactions and nonces stay",
         );
     }
 }

@@ -14,7 +14,7 @@ use super::report::{Problem, Report};
 use super::settings::{Network, Relayer};
 use super::signers::Signers;
 
-const FIELDS: &[&str] = &[
+pub(crate) const FIELDS: &[&str] = &[
     "id",
     "name",
     "network",
@@ -26,7 +26,7 @@ const FIELDS: &[&str] = &[
     "notification_id",
     "custom_rpc_urls",
 ];
-const POLICY_FIELDS: &[&str] = &[
+pub(crate) const POLICY_FIELDS: &[&str] = &[
     "gas_price_cap",
     "whitelist_receivers",
     "eip1559_pricing",

@@ -7,10 +7,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use baton_chain::Endpoint;
 use baton_model::{ChainProfile, EvmPolicy, RelayerId};
 use baton_vault::Secret;
-
-pub use super::endpoint::Endpoint;
+use baton_vault::remote::{Ambient, RemoteConfig};
 
 /// Everything Baton is told before it starts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +23,8 @@ pub struct Settings {
     pub notifications: BTreeMap<String, Notification>,
     /// Every EVM network that is known, by name: Baton's own, overlaid with the operator's.
     pub networks: BTreeMap<String, Arc<Network>>,
+    /// What the environment says of key services.
+    pub ambient: Ambient,
     /// The HTTP listener and its limits.
     pub server: Server,
     /// Where and how records are kept.
@@ -91,6 +93,24 @@ pub enum SignerSource {
         /// The digits, perhaps after `0x`.
         key: Secret,
     },
+    /// A key that a service keeps. The service was not asked yet.
+    Remote {
+        /// Which service, and how it is asked.
+        config: Box<RemoteConfig>,
+        /// What of the configuration is no secret.
+        shown: serde_json::Value,
+    },
+}
+
+impl SignerSource {
+    /// Its type and its configuration as the API shows them: without anything secret, and without
+    /// where in this host it is.
+    pub fn shown(&self) -> (&'static str, serde_json::Value) {
+        match self {
+            Self::Keystore { .. } | Self::RawKey { .. } => ("local", serde_json::json!({})),
+            Self::Remote { config, shown } => (config.kind(), shown.clone()),
+        }
+    }
 }
 
 /// Who is told what happens to transactions.
@@ -136,6 +156,8 @@ pub struct Storage {
     pub encryption: Option<EncryptionKeys>,
     /// How long a transaction is kept once it is final.
     pub retention: Duration,
+    /// Whether what was made and changed over the API is forgotten at the start.
+    pub reset: bool,
 }
 
 /// Keys that seal records, each the base64 form of 32 bytes.
@@ -170,6 +192,8 @@ pub struct Rpc {
     pub allowed_hosts: Vec<String>,
     /// Whether nodes at private, loopback and link-local addresses are refused.
     pub block_private_ips: bool,
+    /// Methods that callers may call through a relayer, besides those that they may anyway.
+    pub passed_methods: Vec<String>,
 }
 
 /// Where the log goes.

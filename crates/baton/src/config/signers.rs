@@ -8,21 +8,23 @@ use baton_vault::LocalSigner;
 
 use super::fields::{Fields, text};
 use super::json::Node;
+use super::remote_signers;
 use super::report::{Problem, Report};
 use super::secrets::secret;
 use super::settings::SignerSource;
 use super::variables::Variables;
 
-const KINDS: &[&str] = &["local", "raw_key"];
-/// Signers that OpenZeppelin Relayer knows and this version does not.
-const KINDS_LATER: &[&str] = &[
+/// Every type.
+pub(crate) const KINDS: &[&str] = &[
+    "local",
+    "raw_key",
     "aws_kms",
     "azure_key_vault",
+    "cdp",
     "google_cloud_kms",
+    "turnkey",
     "vault",
     "vault_transit",
-    "turnkey",
-    "cdp",
 ];
 /// OpenZeppelin Relayer's rule for the ids of its objects.
 const ID_BYTES_MAX: usize = 36;
@@ -82,13 +84,11 @@ fn source(
     match kind.as_str() {
         "local" => keystore(&config_place, config?, variables, report),
         "raw_key" => raw_key(&config_place, config?, variables, report),
-        later if KINDS_LATER.contains(&later) => {
-            let rule = "is not supported by this version yet; use `local` or `raw_key`";
-            report.add(Problem::new(place, rule).found(format!("{later:?}")));
-            None
+        remote_kind if remote_signers::KINDS.contains(&remote_kind) => {
+            remote_signers::remote(remote_kind, &config_place, config?, variables, report)
         }
         other => {
-            let problem = Problem::new(place, "must be `local` or `raw_key`");
+            let problem = Problem::new(place, format!("must be one of {}", KINDS.join(", ")));
             let known = KINDS.iter().copied();
             report.add(problem.found(format!("{other:?}")).meant(other, known));
             None

@@ -11,7 +11,8 @@ pub trait Variables {
     fn names(&self) -> Vec<String>;
 }
 
-/// The environment of this process. Only `main` uses it.
+/// The environment of this process. `main` takes the settings from it, and `baton demo` and `baton
+/// bench` what the engines that they start inherit.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ProcessEnvironment;
 

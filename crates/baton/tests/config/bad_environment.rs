@@ -57,12 +57,65 @@ fn the_server() {
 }
 
 #[test]
-fn the_rest() {
+fn methods_of_the_passthrough() {
+    let many = ["m"; 101].join(",");
     assert_problems(&[
         (
-            with("TRANSACTION_EXPIRATION_HOURS", "NaN"),
-            "TRANSACTION_EXPIRATION_HOURS: must be a number above 0 and at most 87600, found \"NaN\"",
+            with("BATON_RPC_METHODS", "debug_traceCall, eth_*"),
+            "BATON_RPC_METHODS: must be names of JSON-RPC methods, separated by commas, found \"eth_*\"",
         ),
+        (
+            with("BATON_RPC_METHODS", &many),
+            "BATON_RPC_METHODS: must have at most 100 names, found 101",
+        ),
+    ]);
+}
+
+#[test]
+fn the_retention() {
+    let range = |found: &str| {
+        format!(
+            "TRANSACTION_EXPIRATION_HOURS: must be a number from 0.02 to 87600, found \"{found}\""
+        )
+    };
+    let values = ["NaN", "0", "-4", "0.0199", "87601", "4h"];
+    let expected = values.map(range);
+    let cases: Vec<(Sample, &str)> = values
+        .iter()
+        .zip(&expected)
+        .map(|(value, expected)| {
+            (
+                with("TRANSACTION_EXPIRATION_HOURS", value),
+                expected.as_str(),
+            )
+        })
+        .collect();
+    assert_problems(&cases);
+    assert_problems(&[
+        (
+            with("TRANSACTION_EXPIRATION_HOURS", "0.02").with("REQUEST_TIMEOUT_SECONDS", "72"),
+            "TRANSACTION_EXPIRATION_HOURS: must be longer than REQUEST_TIMEOUT_SECONDS, 72 s, for a \
+             request whose answer was lost is found again by its record, found 72 s",
+        ),
+        (
+            with("TRANSACTION_EXPIRATION_HOURS", "0.9").with("REQUEST_TIMEOUT_SECONDS", "3600"),
+            "TRANSACTION_EXPIRATION_HOURS: must be longer than REQUEST_TIMEOUT_SECONDS, 3600 s, for \
+             a request whose answer was lost is found again by its record, found 3240 s",
+        ),
+    ]);
+    for (hours, timeout, seconds) in [("0.02", "71", 72), ("87600", "3600", 315_360_000)] {
+        let sample = with("TRANSACTION_EXPIRATION_HOURS", hours);
+        let (settings, _) = sample
+            .with("REQUEST_TIMEOUT_SECONDS", timeout)
+            .load()
+            .unwrap();
+        assert_eq!(settings.storage.retention.as_secs(), seconds);
+    }
+}
+
+#[test]
+fn the_rest() {
+    assert_problems(&[
         (
             with("RPC_TIMEOUT_MS", "0"),
             "RPC_TIMEOUT_MS: must be a whole number from 1 to 600000, found \"0\"",

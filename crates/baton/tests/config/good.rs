@@ -88,7 +88,9 @@ fn several_accounts_stand_behind_one_relayer() {
     assert_eq!(settings.relayers[0].signer_ids, ["local-signer", "second"]);
     match &settings.signers["second"] {
         SignerSource::RawKey { key } => assert_eq!(key.expose(), RAW_KEY),
-        SignerSource::Keystore { path, .. } => panic!("{}", path.display()),
+        other @ (SignerSource::Keystore { .. } | SignerSource::Remote { .. }) => {
+            panic!("{other:?}")
+        }
     }
 }
 
@@ -103,7 +105,7 @@ fn secrets_come_from_files_without_the_line_break() {
     let (settings, _) = sample.load().unwrap();
     match &settings.signers["local-signer"] {
         SignerSource::Keystore { passphrase, .. } => assert_eq!(passphrase.expose(), "open sesame"),
-        SignerSource::RawKey { .. } => panic!("a key store was configured"),
+        other @ (SignerSource::RawKey { .. } | SignerSource::Remote { .. }) => panic!("{other:?}"),
     }
 }
 

@@ -7,7 +7,9 @@
 
 mod bad_environment;
 mod bad_files;
+mod bad_networks;
 mod good;
 mod good_networks;
+mod remote_signers;
 mod secrecy;
 mod support;

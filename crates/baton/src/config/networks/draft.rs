@@ -1,9 +1,9 @@
 //! A network as it was written, with gaps, and how the gaps are filled.
 
+use baton_chain::Endpoint;
 use baton_model::{ChainProfile, Mempool};
 use serde::Deserialize;
 
-use crate::config::endpoint::Endpoint;
 use crate::config::report::Report;
 use crate::config::settings::Network;
 
@@ -125,5 +125,5 @@ fn plain_urls<'de, D: serde::Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<Vec<Endpoint>>, D::Error> {
     let urls = Vec::<String>::deserialize(deserializer)?;
-    Ok(Some(urls.into_iter().map(Endpoint::from_url).collect()))
+    Ok(Some(urls.into_iter().map(Endpoint::new).collect()))
 }

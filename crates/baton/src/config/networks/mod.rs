@@ -13,7 +13,7 @@ use super::json::Node;
 use super::report::{Problem, Report};
 use super::settings::Network;
 
-pub(crate) use read::Source;
+pub(crate) use read::{FIELDS, Source};
 
 const BUILT_IN: &str = include_str!("../../../../chain/networks/evm.toml");
 /// Longest chain of `from`: deeper is hard to follow, and far from what configurations do.

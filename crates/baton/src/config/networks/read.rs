@@ -11,7 +11,7 @@ use crate::config::file::read_json;
 use crate::config::json::Node;
 use crate::config::report::{Problem, Report};
 
-const FIELDS: &[&str] = &[
+pub(crate) const FIELDS: &[&str] = &[
     "type",
     "network",
     "from",
@@ -110,7 +110,7 @@ impl Reader<'_> {
                 continue;
             };
             let place = format!("{}: ", file.display());
-            let Some(fields) = Fields::open(&place, &node, &["networks"], report) else {
+            let Some(fields) = Fields::open(&place, &node, &["$schema", "networks"], report) else {
                 continue;
             };
             if fields.node("networks").is_none() {
