@@ -1,9 +1,11 @@
 //! Puts a whole engine together: store, networks, lanes, listener. The only place that names
 //! concrete backends.
 
-mod networks;
+mod backends;
+mod definitions;
 mod signers;
 pub(crate) mod store;
+mod supervisor;
 mod watch;
 
 use std::net::SocketAddr;
@@ -11,27 +13,28 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use baton_chain::RpcObserver;
 use baton_coord::HolderId;
 use baton_coord_local::{LocalStore, SystemClock};
 use baton_edge::{
     ApiKeys, ConnectionLimits, Drained, HttpMetrics, RateLimit, Readiness, RequestLimits, Stack,
     metrics_router, serve,
 };
-use baton_engine::driver::{
-    DriverMetrics, DriverOptions, Follower, LaneContext, LaneStatus, run_lane,
-};
-use baton_engine::service::{Service, ServiceOptions, http};
-use baton_engine::{Relayer, SharedClock, SharedStore};
+use baton_engine::driver::{DriverMetrics, DriverOptions};
+use baton_engine::registry::{Definitions, Registry};
+use baton_engine::service::{Ids, RPC_METHODS, Service, ServiceOptions, http};
+use baton_engine::{SharedClock, SharedStore};
 use baton_model::Timestamp;
 use baton_vault::keys::uuid_v4;
-use prometheus_client::registry::Registry;
+use prometheus_client::registry::Registry as Metrics;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::watch as signal;
 use tokio::task::{JoinHandle, JoinSet};
 
-use crate::config::{Server, Settings};
-use networks::Networks;
-use signers::Signers;
+use crate::config::{Content, Report, Server, Settings};
+use crate::rpc_metrics::RpcMetrics;
+use backends::AppBackends;
+use supervisor::{Running, Supervisor};
 
 /// How long a baton lasts without renewal.
 const LEASE: Duration = Duration::from_secs(10);
@@ -66,11 +69,10 @@ pub struct App {
     address: SocketAddr,
     readiness: Readiness,
     stop_serving: signal::Sender<bool>,
-    stop_lanes: signal::Sender<bool>,
+    stop_working: signal::Sender<bool>,
     servers: Vec<JoinHandle<Drained>>,
-    lanes: JoinSet<()>,
-    networks: Networks,
-    followers: JoinSet<()>,
+    workers: JoinSet<Result<()>>,
+    backends: Arc<AppBackends>,
     watcher: JoinHandle<()>,
     store: LocalStore,
 }
@@ -87,44 +89,40 @@ impl App {
             .context("the listener has no address")?;
         let local = store::open(&settings.storage.data_dir, Arc::clone(&clock)).await?;
         let store = store::seal(&settings.storage, &local).await?;
-        store::check_served(&local, &settings.relayers).await?;
-        let mut registry = Registry::default();
-        let signers = signers::open(&settings).await?;
-        networks::check_owners(&settings, &signers)?;
-        let networks = Networks::start(&settings, &signers, &mut registry).await?;
-        let relayers = networks.relayers(&settings, &signers)?;
         let clock: SharedClock = clock;
-        let driver_metrics = DriverMetrics::new(&mut registry);
-        let http_metrics = HttpMetrics::register(&mut registry);
-        let (stop_lanes, stopping) = signal::channel(false);
-        let mut followers = JoinSet::new();
-        for follower in networks.followers() {
-            let stopping = stopping.clone();
-            followers.spawn(async move { follower.run(stopping).await });
-        }
-        let running = Running {
+        let mut metrics = Metrics::default();
+        let opened = Opened::new(&settings, &local, &store, &clock, &mut metrics).await?;
+        let Opened { registry, backends } = opened;
+        let driver_metrics = DriverMetrics::new(&mut metrics);
+        let http_metrics = HttpMetrics::register(&mut metrics);
+        let (stop_working, stopping) = signal::channel(false);
+        let supervisor = Supervisor::new(Running {
             options: driver_options(&settings, &options)?,
             store: SharedStore::clone(&store),
             clock: SharedClock::clone(&clock),
             metrics: driver_metrics,
-        };
-        let (lanes, statuses) = running.start(&relayers, &signers, &stopping)?;
-        let (readiness, watcher) = watch::start(statuses);
-        let relayers = relayers.into_iter().map(|(relayer, _)| relayer).collect();
-        let ids = Arc::new(new_id);
-        let service = Arc::new(Service::new(
+        });
+        let (readiness, watcher) = watch::start(supervisor.statuses(), registry.watch());
+        let mut workers = JoinSet::new();
+        workers.spawn(supervisor.run(registry.watch(), stopping.clone()));
+        let renewed = Arc::clone(&registry);
+        workers.spawn(async move {
+            renewed.run(stopping).await;
+            Ok(())
+        });
+        let service = Service::new(
             store,
-            relayers,
+            Arc::clone(&registry),
             clock,
-            ids,
-            ServiceOptions::default(),
-        ));
-        let registry = Arc::new(registry);
+            ids(),
+            service_options(&settings),
+        );
         let (stop_serving, draining) = signal::channel(false);
         let parts = Parts {
-            service,
-            readiness: readiness.clone(),
+            service: Arc::new(service),
             registry,
+            readiness: readiness.clone(),
+            metrics: Arc::new(metrics),
             http_metrics,
         };
         let listeners = (listener, metrics_listener);
@@ -133,11 +131,10 @@ impl App {
             address,
             readiness,
             stop_serving,
-            stop_lanes,
+            stop_working,
             servers,
-            lanes,
-            networks,
-            followers,
+            workers,
+            backends,
             watcher,
             store: local,
         })
@@ -151,14 +148,11 @@ impl App {
     /// Ends when a lane or a network is no longer run although nobody stopped it: a defect. What
     /// was accepted is durable, and the next process goes on with it.
     pub async fn broke(&mut self) -> anyhow::Error {
-        let (ended, what) = tokio::select! {
-            Some(ended) = self.lanes.join_next() => (ended, "a lane"),
-            Some(ended) = self.followers.join_next() => (ended, "following a network"),
-            else => std::future::pending().await,
-        };
-        match ended {
-            Ok(()) => anyhow::anyhow!("{what} ended by itself"),
-            Err(error) => anyhow::anyhow!("{what} ended: {error}"),
+        match self.workers.join_next().await {
+            Some(Ok(Err(error))) => error,
+            Some(Err(error)) => anyhow::anyhow!("a part of the engine ended: {error}"),
+            Some(Ok(Ok(()))) => anyhow::anyhow!("a part of the engine ended by itself"),
+            None => std::future::pending().await,
         }
     }
 
@@ -174,55 +168,79 @@ impl App {
             }
         }
         self.watcher.abort();
-        self.stop_lanes.send_replace(true);
-        while self.lanes.join_next().await.is_some() {}
-        while self.followers.join_next().await.is_some() {}
-        self.networks.shutdown(CHAIN_GRACE).await;
+        self.stop_working.send_replace(true);
+        while self.workers.join_next().await.is_some() {}
+        self.backends.shutdown(CHAIN_GRACE).await;
         self.store.close().await;
         tracing::info!("stopped");
     }
 }
 
-/// What all lanes have in common.
-struct Running {
-    options: DriverOptions,
-    store: SharedStore,
-    clock: SharedClock,
-    metrics: DriverMetrics,
+/// What is registered, with all that it needs.
+struct Opened {
+    registry: Arc<Registry>,
+    backends: Arc<AppBackends>,
 }
 
-impl Running {
-    /// Starts a lane for each relayer.
-    fn start(
-        &self,
-        relayers: &[(Relayer, Arc<Follower>)],
-        signers: &Signers,
-        stopping: &signal::Receiver<bool>,
-    ) -> Result<(JoinSet<()>, Vec<Arc<LaneStatus>>)> {
-        let mut lanes = JoinSet::new();
-        let mut statuses = Vec::new();
-        for (relayer, follower) in relayers {
-            let status = Arc::new(LaneStatus::new(relayer.id.clone(), self.metrics.clone()));
-            statuses.push(Arc::clone(&status));
-            let context = Arc::new(LaneContext {
-                relayer: relayer.clone(),
-                signers: signers.of(&relayer.signer_ids)?,
-                store: SharedStore::clone(&self.store),
-                clock: SharedClock::clone(&self.clock),
-                follower: Arc::clone(follower),
-                status,
-                options: self.options.clone(),
-            });
-            lanes.spawn(run_lane(context, stopping.clone()));
+impl Opened {
+    /// Opens and connects what is registered. What the file says has to work; what was made over
+    /// the API is told of when it does not.
+    async fn new(
+        settings: &Settings,
+        local: &LocalStore,
+        store: &SharedStore,
+        clock: &SharedClock,
+        metrics: &mut Metrics,
+    ) -> Result<Self> {
+        let file = definitions::definitions(settings);
+        let counts = counting(settings, store, &file).await?;
+        store::check_served(local, &counts.relayers).await?;
+        let opened = signers::open(settings).await?;
+        let shared = signers::shared_keys(&settings.relayers, &opened);
+        if !shared.is_empty() {
+            bail!(shared.join("; "));
         }
-        Ok((lanes, statuses))
+        if settings.storage.reset {
+            Registry::reset(store, new_id()).await?;
+        }
+        let observer: Arc<dyn RpcObserver> = Arc::new(RpcMetrics::new(metrics));
+        let backends = Arc::new(AppBackends::new(settings, opened, observer));
+        let (store, clock) = (SharedStore::clone(store), SharedClock::clone(clock));
+        let shared = Arc::clone(&backends);
+        let registry = Registry::open(store, clock, ids(), file, shared).await?;
+        let snapshot = registry.snapshot();
+        let of_file = settings.relayers.iter().filter_map(|relayer| {
+            let reason = snapshot.broken.get(relayer.id.as_str())?;
+            Some(format!("relayer {}: {reason}", relayer.id))
+        });
+        let broken: Vec<String> = of_file.collect();
+        if !broken.is_empty() {
+            bail!(broken.join("; "));
+        }
+        Ok(Self {
+            registry: Arc::new(registry),
+            backends,
+        })
     }
+}
+
+/// What counts when the file and the API have both been heard.
+async fn counting(
+    settings: &Settings,
+    store: &SharedStore,
+    file: &Definitions,
+) -> Result<Definitions> {
+    if settings.storage.reset {
+        return Ok(file.clone());
+    }
+    Ok(Registry::preview(store, file).await?)
 }
 
 struct Parts {
     service: Arc<Service>,
-    readiness: Readiness,
     registry: Arc<Registry>,
+    readiness: Readiness,
+    metrics: Arc<Metrics>,
     http_metrics: HttpMetrics,
 }
 
@@ -232,11 +250,9 @@ fn start_servers(
     parts: Parts,
     draining: &signal::Receiver<bool>,
 ) -> Vec<JoinHandle<Drained>> {
+    let keys = ApiKeys::new([("API_KEY".to_owned(), server.api_key.expose())]);
     let stack = Stack {
-        keys: Some(ApiKeys::new([(
-            "API_KEY".to_owned(),
-            server.api_key.expose(),
-        )])),
+        keys: Some(keys.and_issued(parts.registry)),
         open_prefixes: vec!["/api/v1/health".to_owned(), "/api/v1/ready".to_owned()],
         rate: Some(RateLimit {
             per_second: server.rate_per_second,
@@ -249,7 +265,7 @@ fn start_servers(
         },
         metrics: Some(parts.http_metrics),
     };
-    let router = http::router(parts.service, parts.readiness, Arc::clone(&parts.registry));
+    let router = http::router(parts.service, parts.readiness, Arc::clone(&parts.metrics));
     let limits = ConnectionLimits {
         connections: server.connections_max.get(),
         ..ConnectionLimits::default()
@@ -262,7 +278,7 @@ fn start_servers(
     };
     let mut servers = vec![spawn(listener, stack.wrap(router), limits)];
     if let Some(listener) = metrics_listener {
-        let open = Stack::default().wrap(metrics_router(parts.registry));
+        let open = Stack::default().wrap(metrics_router(parts.metrics));
         servers.push(spawn(listener, open, ConnectionLimits::default()));
     }
     servers
@@ -293,16 +309,40 @@ fn listen(address: SocketAddr, backlog: u32) -> std::io::Result<TcpListener> {
     socket.listen(backlog)
 }
 
-/// Opens every key that a relayer uses, and refuses those that are used twice on one chain.
-pub(crate) async fn check_keys(settings: &Settings) -> Result<()> {
-    let signers = signers::open(settings).await?;
-    networks::check_owners(settings, &signers)
+/// Opens the keys of a configuration, and reports those that do not open or are used twice on one
+/// chain. One that no relayer uses keeps no engine from starting.
+pub(crate) async fn check_keys(content: &Content, report: &mut Report) -> Result<()> {
+    let opened = signers::open_all(&content.signers, &content.ambient).await?;
+    let used = signers::used(&content.relayers);
+    for (id, reason) in &opened.failures {
+        let text = format!("signer {id:?} cannot be opened: {reason}");
+        if used.contains(id.as_str()) {
+            report.problem("signers", text);
+        } else {
+            report.warn("signers", text);
+        }
+    }
+    for text in signers::shared_keys(&content.relayers, &opened.signers) {
+        report.problem("relayers", text);
+    }
+    Ok(())
 }
 
 /// The time.
 pub(crate) fn now() -> Timestamp {
     use baton_coord::Clock;
     SystemClock::start().now()
+}
+
+fn service_options(settings: &Settings) -> ServiceOptions {
+    let added = settings.rpc.passed_methods.iter();
+    // They last as long as the process, of which this happens once.
+    let added = added.map(|name| &*name.clone().leak());
+    let methods: Vec<&'static str> = RPC_METHODS.iter().copied().chain(added).collect();
+    ServiceOptions {
+        rpc_methods: methods.leak(),
+        ..ServiceOptions::default()
+    }
 }
 
 fn driver_options(settings: &Settings, options: &AppOptions) -> Result<DriverOptions> {
@@ -325,11 +365,11 @@ fn driver_options(settings: &Settings, options: &AppOptions) -> Result<DriverOpt
     })
 }
 
-/// A fresh id.
-#[expect(
-    clippy::expect_used,
-    reason = "a process without randomness cannot do anything safely"
-)]
+fn ids() -> Ids {
+    Arc::new(new_id)
+}
+
+/// A fresh id. Without randomness nothing can be done safely.
 fn new_id() -> uuid::Uuid {
     uuid_v4().expect("the operating system has randomness")
 }

@@ -3,6 +3,7 @@
 
 use async_trait::async_trait;
 use baton_model::{Address, B256, Blame, Bytes, Call, Classified, Retry, U256};
+use serde_json::value::RawValue;
 use tokio::sync::watch;
 
 /// Why a question to a node was not answered.
@@ -171,6 +172,18 @@ pub struct ObservedTx {
     pub block_number: Option<u64>,
 }
 
+/// A JSON-RPC call that somebody else wrote, to be handed on as it is.
+#[derive(Clone, Debug)]
+pub struct PassedCall {
+    /// Method; also a label of metrics, so it comes from a list of known ones.
+    pub method: &'static str,
+    /// Parameters as they were written.
+    pub params: Box<RawValue>,
+}
+
+/// What a node answered to a [`PassedCall`]: the result as it came, or the node's error.
+pub type PassedAnswer = Result<Box<RawValue>, RpcError>;
+
 /// One network.
 #[async_trait]
 pub trait ChainClient: Send + Sync {
@@ -222,6 +235,18 @@ pub trait ChainClient: Send + Sync {
         account: Address,
         nonce: u64,
     ) -> Result<Option<ObservedTx>, RpcError>;
+
+    /// Hands reads of callers on to one node and gives its answers in the order of the calls. How
+    /// they end says nothing of a node's health, and they wait for no read of the lanes, nor the
+    /// other way round. A client that serves no callers need not have it.
+    async fn pass(&self, calls: &[PassedCall]) -> Result<Vec<PassedAnswer>, RpcError> {
+        Err(RpcError::NoAnswer {
+            reason: format!(
+                "{} calls came to a client that serves no callers",
+                calls.len()
+            ),
+        })
+    }
 
     /// Whether any node of the network was reached lately.
     fn healthy(&self) -> bool;

@@ -12,7 +12,7 @@ pub mod tx;
 
 pub use client::{
     AccountView, BlockView, ChainClient, Estimate, HeadRef, Market, NodeAnswer, ObservedTx,
-    Receipt, RpcError,
+    PassedAnswer, PassedCall, Receipt, RpcError,
 };
 pub use config::{ConfigError, Endpoint, EvmClientConfig};
 pub use evm::{ChainIdError, EvmClient};

@@ -28,6 +28,10 @@ pub struct MemoryStore {
     topics: Arc<Topics>,
 }
 
+/// What a store held at one time.
+#[derive(Clone, Debug)]
+pub struct Snapshot(BTreeMap<LaneId, Lane>);
+
 #[derive(Clone, Debug, Default)]
 struct Lane {
     epoch: Epoch,
@@ -49,6 +53,25 @@ impl MemoryStore {
         }
     }
 
+    /// What it holds now.
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot(self.lock().clone())
+    }
+
+    /// Goes back to what it held, as a backend that has lost its last writes: values and logs are as they were, while
+    /// epochs and versions go on rising and nobody holds a lane.
+    pub fn restore(&self, snapshot: &Snapshot) {
+        for (name, lane) in self.lock().iter_mut() {
+            let old = snapshot.0.get(name).cloned().unwrap_or_default();
+            *lane = Lane {
+                epoch: Epoch(lane.epoch.0 + 1),
+                holder: None,
+                version: lane.version,
+                ..old
+            };
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, BTreeMap<LaneId, Lane>> {
         self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -67,6 +90,14 @@ impl MemoryStore {
                 })
                 .collect()
         })
+    }
+}
+
+impl Snapshot {
+    /// Keys and values of a lane, in order.
+    pub fn entries(&self, lane: &LaneId) -> impl Iterator<Item = (&Key, &Bytes)> {
+        let values = self.0.get(lane).into_iter().flat_map(|lane| &lane.values);
+        values.map(|(key, (_, value))| (key, value))
     }
 }
 

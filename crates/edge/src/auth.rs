@@ -1,6 +1,7 @@
 //! Who is calling.
 
 use std::fmt;
+use std::sync::Arc;
 
 use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
@@ -13,6 +14,28 @@ use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
 pub struct ApiKeys {
     digests: Vec<[u8; 32]>,
     names: Vec<String>,
+    issued: Option<Arc<dyn IssuedKeys>>,
+}
+
+/// Keys that come and go while the process runs.
+pub trait IssuedKeys: Send + Sync {
+    /// The key with this SHA-256. The keys must be random and long, so that the time that looking
+    /// takes tells nothing: whoever can choose a digest's beginning knows no key with it.
+    fn find(&self, digest: &[u8; 32]) -> Option<Arc<IssuedKey>>;
+}
+
+/// A key that was given out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IssuedKey {
+    /// Its id, which is not secret.
+    pub id: String,
+    /// Its name, for logs.
+    pub name: String,
+    /// What it may do, in the words of the service that is called.
+    pub permissions: Vec<String>,
+    /// Origins of web pages that it may be used from, `*` for all. Calls without an `Origin` do not
+    /// come from a page.
+    pub origins: Vec<String>,
 }
 
 /// An authenticated caller, found in the extensions of a request.
@@ -20,7 +43,9 @@ pub struct ApiKeys {
 pub struct Caller {
     /// Name of the key that was used.
     pub name: String,
-    /// Its place among the keys.
+    /// The key, if it was given out; what opened the API otherwise may do everything.
+    pub issued: Option<Arc<IssuedKey>>,
+    /// Place among the keys that were not.
     pub(crate) index: usize,
 }
 
@@ -29,12 +54,23 @@ impl ApiKeys {
     pub fn new<'a>(keys: impl IntoIterator<Item = (String, &'a str)>) -> Self {
         let (names, digests) = keys
             .into_iter()
-            .map(|(name, key)| (name, digest(key)))
+            .map(|(name, key)| (name, key_digest(key)))
             .unzip();
-        Self { digests, names }
+        Self {
+            digests,
+            names,
+            issued: None,
+        }
     }
 
-    /// How many keys there are.
+    /// Opens the API to keys that are given out, too.
+    #[must_use]
+    pub fn and_issued(mut self, issued: Arc<dyn IssuedKeys>) -> Self {
+        self.issued = Some(issued);
+        self
+    }
+
+    /// How many keys there are that are not given out.
     pub fn len(&self) -> usize {
         self.digests.len()
     }
@@ -55,10 +91,19 @@ impl ApiKeys {
         if token.is_empty() || token.contains(' ') {
             return None;
         }
-        let index = self.find(&digest(token))?;
+        let digest = key_digest(token);
+        if let Some(index) = self.find(&digest) {
+            return Some(Caller {
+                name: self.names[index].clone(),
+                issued: None,
+                index,
+            });
+        }
+        let issued = self.issued.as_ref()?.find(&digest)?;
         Some(Caller {
-            name: self.names[index].clone(),
-            index,
+            name: issued.name.clone(),
+            issued: Some(issued),
+            index: 0,
         })
     }
 
@@ -85,7 +130,8 @@ impl fmt::Debug for ApiKeys {
     }
 }
 
-fn digest(key: &str) -> [u8; 32] {
+/// What is kept of a key: its SHA-256. Keys are random and long, so no slower hash is needed.
+pub fn key_digest(key: &str) -> [u8; 32] {
     Sha256::digest(key.as_bytes()).into()
 }
 
@@ -117,6 +163,28 @@ mod tests {
         let none = ApiKeys::new([]);
         assert_eq!(caller(&none, &["Bearer "]), None);
         assert_eq!(caller(&none, &["Bearer x"]), None);
+    }
+
+    #[test]
+    fn keys_that_were_given_out_open_until_they_are_gone() {
+        struct One(IssuedKey);
+        impl IssuedKeys for One {
+            fn find(&self, digest: &[u8; 32]) -> Option<Arc<IssuedKey>> {
+                (*digest == key_digest("issued")).then(|| Arc::new(self.0.clone()))
+            }
+        }
+        let issued = IssuedKey {
+            id: "1".to_owned(),
+            name: "shop".to_owned(),
+            permissions: vec!["read".to_owned()],
+            origins: Vec::new(),
+        };
+        let keys = ApiKeys::new([("first".to_owned(), "aaaa")]);
+        assert_eq!(caller(&keys, &["Bearer issued"]), None);
+        let keys = keys.and_issued(Arc::new(One(issued)));
+        assert_eq!(caller(&keys, &["Bearer issued"]).as_deref(), Some("shop"));
+        assert_eq!(caller(&keys, &["Bearer aaaa"]).as_deref(), Some("first"));
+        assert_eq!(caller(&keys, &["Bearer other"]), None);
     }
 
     #[test]

@@ -58,7 +58,10 @@ impl Guard {
         match caller {
             Some(Some(caller)) => {
                 if let Some(rate) = &self.rate {
-                    rate.check_key(caller.index)?;
+                    match &caller.issued {
+                        Some(issued) => rate.check_issued(&issued.id)?,
+                        None => rate.check_key(caller.index)?,
+                    }
                 }
                 request.extensions_mut().insert(caller);
                 Ok(())

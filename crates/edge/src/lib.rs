@@ -19,7 +19,7 @@ mod request_id;
 mod serve;
 mod stack;
 
-pub use auth::{ApiKeys, Caller};
+pub use auth::{ApiKeys, Caller, IssuedKey, IssuedKeys, key_digest};
 pub use envelope::{ApiResponse, Pagination};
 pub use error::{ApiError, ErrorKind, kind_of};
 pub use extract::{ApiJson, ApiPath, ApiQuery};

@@ -17,7 +17,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 use tokio::time::Instant;
 
-use crate::ApiError;
+use crate::{ApiError, ApiPath};
 
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 /// Upper bounds in seconds: from an answer out of memory to the time-out of a request.
@@ -86,10 +86,13 @@ pub fn render_metrics(registry: &Registry) -> Result<String, std::fmt::Error> {
     Ok(text)
 }
 
-/// A router that gives the metrics of a registry at `/metrics`.
+/// A router that gives the metrics of a registry at `/metrics` and `/debug/metrics/scrape`, and one
+/// of them at `/metrics/{metric_name}`.
 pub fn metrics_router(registry: Arc<Registry>) -> Router {
     Router::new()
         .route("/metrics", get(metrics))
+        .route("/metrics/{metric_name}", get(metric))
+        .route("/debug/metrics/scrape", get(metrics))
         .with_state(registry)
 }
 
@@ -98,6 +101,36 @@ async fn metrics(State(registry): State<Arc<Registry>>) -> Response {
         Ok(text) => ([(CONTENT_TYPE, OPEN_METRICS)], text).into_response(),
         Err(error) => ApiError::internal(error).into_response(),
     }
+}
+
+async fn metric(State(registry): State<Arc<Registry>>, ApiPath(name): ApiPath<String>) -> Response {
+    let text = match render_metrics(&registry) {
+        Ok(text) => text,
+        Err(error) => return ApiError::internal(error).into_response(),
+    };
+    match family(&text, &name) {
+        Some(family) => {
+            ([(CONTENT_TYPE, OPEN_METRICS)], format!("{family}# EOF\n")).into_response()
+        }
+        None => ApiError::not_found(format!("Metric {name} not found")).into_response(),
+    }
+}
+
+/// The lines of one metric. Counters are found with their ending, too.
+fn family<'a>(text: &'a str, name: &str) -> Option<&'a str> {
+    let bare = name.strip_suffix("_total").unwrap_or(name);
+    let start = [name, bare].iter().find_map(|name| {
+        let head = format!("# HELP {name} ");
+        text.starts_with(&head)
+            .then_some(0)
+            .or_else(|| text.find(&format!("\n{head}")).map(|at| at + 1))
+    })?;
+    let rest = &text[start..];
+    let next = ["\n# HELP ", "\n# EOF"]
+        .iter()
+        .filter_map(|mark| rest.find(mark));
+    let end = next.min().map_or(rest.len(), |at| at + 1);
+    Some(&rest[..end])
 }
 
 pub(crate) async fn observe(
@@ -164,4 +197,23 @@ fn method_label(method: &Method) -> &'static str {
         .iter()
         .find_map(|(known, label)| (known == method).then_some(*label))
         .unwrap_or("OTHER")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::family;
+
+    #[test]
+    fn one_metric_is_cut_out() {
+        let text = "# HELP a First.\n# TYPE a counter\na_total 1\n# HELP ab Second.\n# TYPE ab gauge\n\
+                    ab{x=\"1\"} 2\n# EOF\n";
+        let first = "# HELP a First.\n# TYPE a counter\na_total 1\n";
+        let second = "# HELP ab Second.\n# TYPE ab gauge\nab{x=\"1\"} 2\n";
+        assert_eq!(family(text, "a"), Some(first));
+        assert_eq!(family(text, "a_total"), Some(first));
+        assert_eq!(family(text, "ab"), Some(second));
+        for name in ["", "b", "A", "a ", "a First.", "EOF"] {
+            assert_eq!(family(text, name), None, "{name:?}");
+        }
+    }
 }

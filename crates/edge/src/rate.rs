@@ -31,6 +31,8 @@ pub struct RateLimit {
 /// never chooses its bucket.
 pub(crate) struct RateLimiters {
     keys: Vec<DefaultDirectRateLimiter>,
+    /// By id. There are as many as keys were given out while this process runs.
+    issued: DefaultKeyedRateLimiter<String>,
     peers: DefaultKeyedRateLimiter<IpAddr>,
     other_peers: DefaultDirectRateLimiter,
     clock: DefaultClock,
@@ -49,6 +51,7 @@ impl RateLimiters {
     fn with_quota(quota: Quota, keys: usize) -> Self {
         Self {
             keys: (0..keys).map(|_| RateLimiter::direct(quota)).collect(),
+            issued: RateLimiter::keyed(quota),
             peers: RateLimiter::keyed(quota),
             other_peers: RateLimiter::direct(quota),
             clock: DefaultClock::default(),
@@ -63,6 +66,12 @@ impl RateLimiters {
             Some(limiter) => limiter.check().map_err(|wait| self.refuse(&wait)),
             None => Ok(()),
         }
+    }
+
+    /// Counts a request of the holder of a key that was given out.
+    pub(crate) fn check_issued(&self, id: &String) -> Result<(), ApiError> {
+        let checked = self.issued.check_key(id);
+        checked.map_err(|wait| self.refuse(&wait))
     }
 
     /// Counts a request of somebody without a valid key.
@@ -135,6 +144,17 @@ mod tests {
         let refused = limiters.check_key(0).unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::TooManyRequests { after: 3600 });
         assert!(limiters.check_key(1).is_ok());
+    }
+
+    #[test]
+    fn keys_that_were_given_out_have_buckets_of_their_own() {
+        let limiters = limiters(1);
+        let [one, other] = ["one", "other"].map(str::to_owned);
+        assert!(limiters.check_issued(&one).is_ok());
+        assert!(limiters.check_issued(&one).is_ok());
+        assert!(limiters.check_issued(&one).is_err());
+        assert!(limiters.check_issued(&other).is_ok());
+        assert!(limiters.check_key(0).is_ok());
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The transaction service: what callers ask for becomes durable, runs on its lane, and is told.
 
 pub mod driver;
+pub mod registry;
 mod relayer;
 pub mod service;
 

@@ -5,33 +5,49 @@
 //! relayer's lane; whoever runs the lane finds it in the inbox.
 
 mod accept;
+mod api_keys;
+mod body;
+mod caller;
 mod command;
 mod error;
 pub mod http;
 mod idempotency;
 mod list;
+mod networks;
+mod notifications;
 mod number;
+mod relayer_body;
+mod relayers;
 mod request;
+mod rpc;
+mod sign;
+mod signers;
 mod status;
 mod table;
 mod validate;
 mod view;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use baton_coord::{Batch, CommitError, Committed};
+use baton_edge::Page;
 use baton_model::RequestId;
 use tokio::time::timeout;
 use uuid::Uuid;
 
 pub use accept::Sent;
+pub use api_keys::ApiKeyView;
+pub use caller::{Need, Rights};
 pub use command::{CancelledPending, Commanded};
 pub use error::ServiceError;
 pub use idempotency::IdempotencyKey;
 pub use list::Listed;
+pub use networks::{NetworkView, NodeView};
+pub use notifications::NotificationView;
 pub use request::{DATA_BYTES_MAX, TxRequest};
+pub use rpc::{RPC_METHODS, RpcAnswer, RpcReply};
+pub use signers::SignerView;
 pub use table::TableError;
 pub use validate::intrinsic_gas;
 pub use view::{
@@ -39,6 +55,7 @@ pub use view::{
     RelayerView, SignatureView, StatusView, TransactionView,
 };
 
+use crate::registry::{Registry, Served, Snapshot};
 use crate::{Relayer, SharedClock, SharedStore};
 
 /// Where ids of requests and commands come from. They must be unique over all replicas and for
@@ -56,6 +73,8 @@ pub struct ServiceOptions {
     /// How long to wait for the store's answer to a commit. Beyond, the caller hears that the
     /// outcome is unknown, and under which id to look.
     pub commit_wait: Duration,
+    /// Methods that callers may call through a relayer: [`RPC_METHODS`], and what an operator adds.
+    pub rpc_methods: &'static [&'static str],
     /// How long to go on finding out whether a commit with an unknown outcome was applied.
     pub unknown_wait: Duration,
 }
@@ -67,6 +86,7 @@ impl Default for ServiceOptions {
     fn default() -> Self {
         Self {
             validity: Duration::from_secs(8 * 3600),
+            rpc_methods: RPC_METHODS,
             command_wait: Duration::from_secs(5),
             commit_wait: Duration::from_secs(10),
             unknown_wait: Duration::from_secs(2),
@@ -80,49 +100,62 @@ pub struct Service {
     clock: SharedClock,
     ids: Ids,
     options: ServiceOptions,
-    /// In the order of the configuration, in which they are listed.
-    relayers: Vec<Relayer>,
-    by_id: BTreeMap<String, usize>,
+    registry: Arc<Registry>,
 }
 
 impl Service {
-    /// A service for these relayers. Of several with one id the first counts; configurations are
-    /// checked for that before.
-    pub fn new(
+    /// A service for what is registered.
+    pub const fn new(
+        store: SharedStore,
+        registry: Arc<Registry>,
+        clock: SharedClock,
+        ids: Ids,
+        options: ServiceOptions,
+    ) -> Self {
+        Self {
+            store,
+            clock,
+            ids,
+            options,
+            registry,
+        }
+    }
+
+    /// A service for these relayers and no others. Of several with one id the first counts.
+    pub fn fixed(
         store: SharedStore,
         relayers: Vec<Relayer>,
         clock: SharedClock,
         ids: Ids,
         options: ServiceOptions,
     ) -> Self {
-        let mut by_id = BTreeMap::new();
-        for (index, relayer) in relayers.iter().enumerate() {
-            by_id.entry(relayer.id.to_string()).or_insert(index);
-        }
-        Self {
-            store,
-            clock,
-            ids,
-            options,
-            relayers,
-            by_id,
-        }
+        let parts = (SharedStore::clone(&store), SharedClock::clone(&clock));
+        let registry = Registry::fixed(parts.0, parts.1, Ids::clone(&ids), relayers);
+        Self::new(store, Arc::new(registry), clock, ids, options)
     }
 
-    /// The relayers, in the order of the configuration.
-    pub fn relayers(&self) -> &[Relayer] {
-        &self.relayers
+    /// Everything that is configured now.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.registry.snapshot()
     }
 
     /// A relayer by its id.
     ///
     /// # Errors
-    /// [`ServiceError::NotFound`].
-    pub fn relayer(&self, id: &str) -> Result<&Relayer, ServiceError> {
-        match self.by_id.get(id) {
-            Some(index) => Ok(&self.relayers[*index]),
-            None => Err(ServiceError::relayer_not_found(id)),
+    /// [`ServiceError::NotFound`], or [`ServiceError::Broken`] when it is configured but cannot be
+    /// served here.
+    pub fn relayer(&self, id: &str) -> Result<Arc<Served>, ServiceError> {
+        let snapshot = self.registry.snapshot();
+        if let Some(served) = snapshot.relayer(id) {
+            return Ok(Arc::clone(served));
         }
+        Err(match snapshot.broken.get(id) {
+            Some(reason) => ServiceError::Broken {
+                id: id.to_owned(),
+                reason: reason.clone(),
+            },
+            None => ServiceError::relayer_not_found(id),
+        })
     }
 
     /// Commits, and calls it unknown when the store takes too long: the caller must hear so from the
@@ -142,10 +175,16 @@ impl Service {
     }
 }
 
+/// The part of a list that is on a page.
+fn page_of<T>(all: &[T], page: Page) -> impl Iterator<Item = &T> {
+    let skip = usize::try_from(page.offset()).unwrap_or(usize::MAX);
+    all.iter().skip(skip).take(page.size() as usize)
+}
+
 /// Refuses new work and commands while a relayer is paused.
 fn check_running(relayer: &Relayer) -> Result<(), ServiceError> {
     if relayer.paused {
-        return Err(ServiceError::Forbidden("Relayer paused"));
+        return Err(ServiceError::Forbidden("Relayer paused".into()));
     }
     Ok(())
 }

@@ -12,10 +12,11 @@ use baton_coord::{
 };
 use baton_coord_local::{LocalStore, Options, SystemClock};
 use baton_engine::SharedStore;
+use baton_engine::registry::RelayerDef;
 use baton_lanes::record::key;
 use baton_model::{LaneId, RelayerId};
 
-use crate::config::{EncryptionKeys, Relayer, Storage};
+use crate::config::{EncryptionKeys, Storage};
 
 /// Lanes or entries looked at in one read.
 const PAGE: usize = 256;
@@ -78,7 +79,7 @@ pub(crate) async fn check_keys(store: &LocalStore, keys: Option<&Keyring>) -> Re
 
 /// Refuses to start while the store holds unfinished work of a relayer that is not configured:
 /// nobody would go on with it, and another relayer could use its nonces.
-pub(super) async fn check_served(store: &LocalStore, relayers: &[Relayer]) -> Result<()> {
+pub(super) async fn check_served(store: &LocalStore, relayers: &[RelayerDef]) -> Result<()> {
     let served: BTreeSet<LaneId> = relayers.iter().map(|relayer| relayer.id.lane()).collect();
     let mut unserved = Vec::new();
     let mut after: Option<LaneId> = None;

@@ -58,6 +58,16 @@ impl Launch {
     }
 }
 
+/// This very program, also when the file it was started from has been replaced since: an engine that
+/// is started again is the one that was started first.
+fn own_program() -> std::io::Result<PathBuf> {
+    let running = Path::new("/proc/self/exe");
+    if running.exists() {
+        return Ok(running.to_owned());
+    }
+    std::env::current_exe()
+}
+
 /// What an engine takes from this process: nothing that configures it, and none of its secrets.
 fn inherited() -> impl Iterator<Item = (&'static str, String)> {
     let value = |name| Some((name, ProcessEnvironment.get(name)?));
@@ -92,7 +102,7 @@ impl Engine {
             .create(true)
             .append(true)
             .open(&log)?;
-        let process = Command::new(std::env::current_exe()?)
+        let process = Command::new(own_program()?)
             .arg("engine")
             .arg("--config")
             .arg(launch.directory.join("config.json"))
@@ -144,8 +154,18 @@ impl Engine {
         self.process.kill().await.context("cannot kill the engine")
     }
 
+    /// All that it has logged, earlier runs in the same directory included.
+    pub(crate) fn log(&self) -> Result<String> {
+        fs::read_to_string(&self.log).context("the engine's log cannot be read")
+    }
+
     /// SIGTERM, and waits for the end of the drain.
     pub(crate) async fn stop(mut self) -> Result<()> {
+        self.drain().await
+    }
+
+    /// The same for an engine that is to be started again.
+    pub(crate) async fn drain(&mut self) -> Result<()> {
         let Some(id) = self.process.id() else {
             return Ok(());
         };

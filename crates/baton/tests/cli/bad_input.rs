@@ -242,6 +242,70 @@ fn engines_that_cannot_start() {
     ]);
 }
 
+#[test]
+fn keys_with_all_their_problems() {
+    // Two accounts of the second relayer are those of the first, and four key stores do not open:
+    // two that relayers use, and two that none does.
+    let mut config = Place::sample();
+    let keystore = |id: &str, file: &str| {
+        let passphrase = json!({ "type": "env", "value": "KEY_TWO" });
+        json!({ "id": id, "type": "local", "config": { "path": file, "passphrase": passphrase } })
+    };
+    let signers = config["signers"].as_array_mut().unwrap();
+    for (id, copy) in [("three", 0), ("four", 1)] {
+        let mut signer = signers[copy].clone();
+        signer["id"] = json!(id);
+        signers.push(signer);
+    }
+    for id in ["five", "six", "seven", "eight"] {
+        signers.push(keystore(id, "config/key.json"));
+    }
+    let mut second = config["relayers"][0].clone();
+    second["id"] = json!("second");
+    second["signer_ids"] = json!(["three", "four", "five", "six"]);
+    config["relayers"].as_array_mut().unwrap().push(second);
+    let place = || {
+        Place::new()
+            .config(&config)
+            .file("config/key.json", "{}")
+            .without("API_KEY")
+    };
+    let check = place().run(&["config", "check"]);
+    assert_eq!((check.code, check.err.as_str()), (1, ""), "{check:#?}");
+    let told: Vec<&str> = check.out.lines().collect();
+    let expected = [
+        "5 problems:",
+        "  API_KEY: must be set, with at least 32 characters",
+        "  signers: signer \"five\" cannot be opened: ",
+        "  signers: signer \"six\" cannot be opened: ",
+        "  relayers: signer three of relayer second and signer one of relayer main hold the same ",
+        "  relayers: signer four of relayer second and signer two of relayer main hold the same ",
+        "4 warnings:",
+        "  signers: signer \"eight\" is used by no relayer",
+        "  signers: signer \"seven\" is used by no relayer",
+        "  signers: signer \"eight\" cannot be opened: ",
+        "  signers: signer \"seven\" cannot be opened: ",
+    ];
+    assert_eq!(told.len(), expected.len(), "{}", check.out);
+    for (line, expected) in told.iter().zip(expected) {
+        assert!(line.starts_with(expected), "{}", check.out);
+    }
+    // What no relayer uses keeps no engine from starting.
+    let mut unused = Place::sample();
+    let signers = unused["signers"].as_array_mut().unwrap();
+    signers.push(keystore("three", "config/key.json"));
+    let place = Place::new().config(&unused).file("config/key.json", "{}");
+    let check = place.run(&["config", "check"]);
+    assert_eq!((check.code, check.err.as_str()), (0, ""), "{check:#?}");
+    assert!(
+        check
+            .out
+            .contains("signers: signer \"three\" cannot be opened: "),
+        "{}",
+        check.out
+    );
+}
+
 fn two_relayers_with_one_key() -> Value {
     let mut shared = Place::sample();
     let mut second = shared["relayers"][0].clone();
@@ -267,8 +331,8 @@ fn configurations_with_all_their_problems() {
     };
     let problems = "4 problems:\n  \
          API_KEY: must be set, with at least 32 characters, found 5 characters\n  \
-         signers[0].type: must be `local` or `raw_key`, found \"raw_kye\"; did you mean \
-         `raw_key`?\n  \
+         signers[0].type: must be one of local, raw_key, aws_kms, azure_key_vault, cdp, \
+         google_cloud_kms, turnkey, vault, vault_transit, found \"raw_kye\"; did you mean `raw_key`?\n  \
          signers[1].config.key.value: environment variable KEY_TWO must be set and not empty\n  \
          relayers[0].netwrok: is not a known field; did you mean `network`?\n";
     let check = place().run(&["config", "check"]);

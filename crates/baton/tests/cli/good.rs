@@ -152,3 +152,18 @@ fn a_configuration_in_order_is_said_to_be() {
         .with("CONFIG_FILE_NAME", "baton.json");
     assert_eq!(place.run(&["config", "check"]).code, 0);
 }
+
+#[test]
+fn schemas_are_printed() {
+    let place = Place::new();
+    for (arguments, title) in [
+        (&["config", "schema"][..], "Baton configuration"),
+        (&["config", "schema", "networks"], "Baton networks"),
+    ] {
+        let run = place.run(arguments);
+        assert_eq!((run.code, run.err.as_str()), (0, ""), "{arguments:?}");
+        let schema: serde_json::Value = serde_json::from_str(&run.out).unwrap();
+        assert_eq!(schema["title"], title);
+        assert_eq!(schema["additionalProperties"], false);
+    }
+}

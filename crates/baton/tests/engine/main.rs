@@ -10,6 +10,8 @@ mod crash;
 mod main_job;
 mod node;
 mod reconfigured;
+mod registry;
+mod remote_signer;
 mod requests;
 mod sealed;
 mod shared_nonce;

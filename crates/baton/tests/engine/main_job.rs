@@ -233,16 +233,33 @@ async fn what_happens_is_counted() {
         "transactions_success_total{relayer_id=\"main\",network_type=\"evm\"} 2",
         "transactions_failed_total{relayer_id=\"main\",network_type=\"evm\"} 1",
     ];
-    until("the metrics say so", async || {
+    let metrics = until("the metrics say so", async || {
         let metrics = api.get("/metrics").await.body;
         let metrics = metrics.as_str().unwrap().to_owned();
         expected
             .iter()
             .all(|line| metrics.contains(line))
-            .then_some(())
+            .then_some(metrics)
     })
     .await;
+    assert_documented(&metrics);
     engine.stop().await;
+}
+
+fn assert_documented(metrics: &str) {
+    let manual = include_str!("../../../../docs/operations.md");
+    let is_documented = |name: &str| {
+        ["`", "{", "_total`", "_total{"]
+            .iter()
+            .any(|end| manual.contains(&format!("`{name}{end}")))
+    };
+    let names = metrics
+        .lines()
+        .filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next());
+    let names: Vec<&str> = names.collect();
+    assert!(names.len() > 12, "{names:?}");
+    let missing: Vec<&&str> = names.iter().filter(|name| !is_documented(name)).collect();
+    assert!(missing.is_empty(), "docs/operations.md lacks {missing:?}");
 }
 
 #[tokio::test]

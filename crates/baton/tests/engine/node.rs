@@ -163,7 +163,10 @@ async fn without_its_node_an_engine_accepts_and_goes_on_when_it_comes() {
 async fn a_node_of_another_chain_is_refused() {
     let world = Setup::default().node_chain_id(77).world().await;
     let error = world.refusal().await;
-    assert!(error.starts_with("baton: network devnet: "), "{error}");
+    assert!(
+        error.starts_with("baton: relayer main: network devnet: "),
+        "{error}"
+    );
     assert!(error.contains("31337") && error.contains("77"), "{error}");
 }
 

@@ -19,7 +19,7 @@ use tokio::task::JoinSet;
 
 use crate::client::{
     AccountView, BlockView, ChainClient, Estimate, HeadRef, Market, NodeAnswer, ObservedTx,
-    Receipt, RpcError,
+    PassedAnswer, PassedCall, Receipt, RpcError,
 };
 use crate::config::{ConfigError, EvmClientConfig};
 use crate::rpc::{
@@ -209,6 +209,14 @@ impl ChainClient for EvmClient {
         nonce: u64,
     ) -> Result<Option<ObservedTx>, RpcError> {
         lookup::transaction_at(&self.pool, account, nonce).await
+    }
+
+    async fn pass(&self, calls: &[PassedCall]) -> Result<Vec<PassedAnswer>, RpcError> {
+        let asks: Vec<Ask> = calls
+            .iter()
+            .map(|call| Ask::raw(call.method, call.params.clone()))
+            .collect();
+        self.pool.pass(&asks).await
     }
 
     fn healthy(&self) -> bool {

@@ -19,6 +19,9 @@ use crate::config::{EvmClientConfig, ParsedEndpoint};
 /// Reads at one endpoint at the same time. A node serves a few at once; more only wait there
 /// instead of here.
 const EXCHANGES_MAX: usize = 64;
+/// Callers' questions at one endpoint at the same time: a few, so that the lanes' own are not slowed
+/// down by them.
+const PASSED_MAX: usize = 16;
 /// Chunks of one question at the same time.
 const CHUNKS_AT_ONCE: usize = 4;
 /// What is tried after a batch was refused, before single calls: small plans allow ten.
@@ -49,6 +52,7 @@ pub(crate) struct Node {
     batch_calls: AtomicUsize,
     missing: [AtomicBool; 3],
     permits: Semaphore,
+    passes: Semaphore,
     rules: Rules,
     health: Mutex<Health>,
 }
@@ -78,6 +82,7 @@ impl Node {
             batch_calls: AtomicUsize::new(config.batch_calls),
             missing: Default::default(),
             permits: Semaphore::new(EXCHANGES_MAX),
+            passes: Semaphore::new(PASSED_MAX),
             rules: Rules {
                 threshold: config.failure_threshold,
                 window: config.failure_window,
@@ -142,6 +147,30 @@ impl Node {
             Err(_) => self.health().stumbled(),
         }
         result
+    }
+
+    /// Asks what callers want to know. What they ask may be what fails, so neither the endpoint's
+    /// health nor its limits are judged by it.
+    pub(crate) async fn pass(&self, asks: &[Ask]) -> Result<Vec<Reply>, Fault> {
+        let permit = self.passes.acquire().await;
+        let _permit = permit.map_err(|_| Fault::passing("the client was shut down"))?;
+        let mut replies = Vec::with_capacity(asks.len());
+        let mut calls_max = asks.len();
+        while replies.len() < asks.len() {
+            let rest = &asks[replies.len()..];
+            let chunk = &rest[..self.chunk_len(rest).min(calls_max)];
+            let started = Instant::now();
+            let result = self.post(chunk).await;
+            self.observe(chunk, &result, started.elapsed());
+            match result {
+                Ok(answers) => replies.extend(answers),
+                Err(fault) if fault.kind == FaultKind::BatchRefused && chunk.len() > 1 => {
+                    calls_max = smaller(chunk.len());
+                }
+                Err(fault) => return Err(fault),
+            }
+        }
+        Ok(replies)
     }
 
     /// Counts a question that was given up here.
@@ -246,11 +275,7 @@ impl Node {
 
     /// Lowers the limit below a refused size; false if it was one call already.
     fn shrink(&self, refused: usize) -> bool {
-        let smaller = if refused > SMALL_BATCH {
-            SMALL_BATCH
-        } else {
-            1
-        };
+        let smaller = smaller(refused);
         if refused > 1 {
             self.batch_calls.fetch_min(smaller, Ordering::Relaxed);
             tracing::info!(endpoint = %self.host, refused, limit = smaller, "smaller batches");
@@ -271,6 +296,15 @@ impl Node {
     fn health(&self) -> MutexGuard<'_, Health> {
         // Nothing under this lock leaves the record half written.
         self.health.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The size that is tried after a batch of a size was refused.
+const fn smaller(refused: usize) -> usize {
+    if refused > SMALL_BATCH {
+        SMALL_BATCH
+    } else {
+        1
     }
 }
 

@@ -110,6 +110,21 @@ impl Pool {
         })
     }
 
+    /// Hands on what callers ask: to the endpoint that reads go to, and to others while there is no
+    /// answer.
+    pub(crate) async fn pass(&self, asks: &[Ask]) -> Result<Vec<Reply>, RpcError> {
+        let mut reasons = Vec::new();
+        for node in self.ranked(None).into_iter().take(1 + self.failovers) {
+            match node.pass(asks).await {
+                Ok(replies) => return Ok(replies),
+                Err(fault) => reasons.push(fault.reason),
+            }
+        }
+        Err(RpcError::NoAnswer {
+            reason: reasons.join("; "),
+        })
+    }
+
     /// Asks one given endpoint.
     pub(crate) async fn read_there(
         &self,

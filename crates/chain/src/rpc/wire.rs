@@ -21,6 +21,11 @@ impl Ask {
         }
     }
 
+    /// A call whose parameters are JSON already.
+    pub(crate) const fn raw(method: &'static str, params: Box<RawValue>) -> Self {
+        Self { method, params }
+    }
+
     /// About how many bytes the call takes in a body.
     pub(crate) fn size(&self) -> usize {
         // The fixed part is `{"jsonrpc":"2.0","id":,"method":"","params":},` and an id of up to 4

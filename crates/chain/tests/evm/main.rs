@@ -15,6 +15,8 @@ mod heads;
 #[cfg(test)]
 mod lookup;
 #[cfg(test)]
+mod passed;
+#[cfg(test)]
 mod sends;
 #[cfg(test)]
 mod settings;

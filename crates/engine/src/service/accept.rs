@@ -14,6 +14,7 @@ use super::request::TxRequest;
 use super::validate::accepted_spec;
 use super::view::TransactionView;
 use super::{Service, check_running};
+use crate::registry::{closed, closing, reopen};
 use crate::{Relayer, inbox_topic};
 
 /// Most commits for one request: one, and repetitions while the outcome is unknown.
@@ -37,6 +38,8 @@ enum Outcome {
     Accepted,
     /// Another request has the idempotency key.
     KeyTaken,
+    /// The relayer is being deleted, or was.
+    Closed,
 }
 
 /// An idempotency key with what it is held against.
@@ -58,7 +61,7 @@ impl Service {
         body: &RawValue,
         idempotency: Option<&IdempotencyKey>,
     ) -> Result<Sent, ServiceError> {
-        let relayer = self.relayer(relayer)?;
+        let relayer = &self.relayer(relayer)?.relayer;
         let request = TxRequest::parse(body).map_err(ServiceError::Invalid)?;
         let named = idempotency.map(|key| Named {
             key: key.digest(),
@@ -85,11 +88,32 @@ impl Service {
                     });
                 }
                 Outcome::KeyTaken => {}
+                Outcome::Closed => self.reopen_abandoned(relayer).await?,
             }
         }
         Err(ServiceError::Unavailable(
-            "an idempotency key came and went while it was looked at".to_owned(),
+            "an idempotency key came and went, or the relayer, while it was looked at".to_owned(),
         ))
+    }
+
+    /// A relayer whose lane is closed is being deleted, unless whoever did so has died.
+    ///
+    /// # Errors
+    /// [`ServiceError::NotFound`] when it was deleted, [`ServiceError::Conflict`] while it is.
+    async fn reopen_abandoned(&self, relayer: &Relayer) -> Result<(), ServiceError> {
+        self.registry.refresh().await?;
+        self.relayer(relayer.id.as_str())?;
+        let lane = relayer.lane();
+        let Some(closing) = closing(&self.store, &lane).await? else {
+            return Ok(());
+        };
+        if !closing.is_abandoned(self.clock.now()) {
+            let text = format!("relayer {} is being deleted", relayer.id);
+            return Err(ServiceError::Conflict(text));
+        }
+        tracing::warn!(relayer_id = %relayer.id, "deleting it was begun and given up; it goes on");
+        let opened = reopen(&self.store, &lane, closing).await;
+        opened.map_err(|error| ServiceError::Unavailable(error.to_string()))
     }
 
     /// Tells the lane that its inbox has something. The lane finds it anyway, only later, so a
@@ -129,6 +153,7 @@ impl Service {
         named: Option<&Named>,
     ) -> Result<Outcome, ServiceError> {
         let batch = accept_batch(relayer, record, named);
+        let open_index = batch.require.len() - 1;
         let id = record.id;
         let unknown = ServiceError::UnknownAccept {
             id,
@@ -148,6 +173,9 @@ impl Service {
                 Ok(_) => return Ok(Outcome::Accepted),
                 Err(CommitError::Precondition { index: 0, .. }) if deadline.is_some() => {
                     return Ok(Outcome::Accepted);
+                }
+                Err(CommitError::Precondition { index, .. }) if index == open_index => {
+                    return Ok(Outcome::Closed);
                 }
                 Err(CommitError::Precondition { index: 1, .. }) => return Ok(Outcome::KeyTaken),
                 Err(CommitError::Unavailable { reason }) if deadline.is_none() => {
@@ -223,6 +251,7 @@ fn accept_batch(relayer: &Relayer, record: &RequestRecord, named: Option<&Named>
             .puts
             .push((name, encode(&IdempotencyRecord { id, body }).into()));
     }
+    batch.require.push(closed());
     batch
         .appends
         .push(encode(&InboxRecord::Accept { id }).into());

@@ -17,6 +17,7 @@ use super::table::accepts;
 use super::validate::replacing_spec;
 use super::view::TransactionView;
 use super::{Service, check_running};
+use crate::registry::closed;
 use crate::{Relayer, changed_topic};
 
 /// How long to wait before looking again without being woken: what a lost wake-up costs.
@@ -75,7 +76,7 @@ impl Service {
     /// [`ServiceError::Invalid`] when it is mined or has ended, or is when the command reaches its
     /// lane.
     pub async fn cancel(&self, relayer: &str, id: &str) -> Result<Commanded, ServiceError> {
-        let relayer = self.relayer(relayer)?;
+        let relayer = &self.relayer(relayer)?.relayer;
         check_running(relayer)?;
         let record = self.record(relayer, id).await?;
         check_open(&record, "cancelled")?;
@@ -102,7 +103,7 @@ impl Service {
         id: &str,
         body: &RawValue,
     ) -> Result<Commanded, ServiceError> {
-        let relayer = self.relayer(relayer)?;
+        let relayer = &self.relayer(relayer)?.relayer;
         check_running(relayer)?;
         let record = self.record(relayer, id).await?;
         check_open(&record, "replaced")?;
@@ -134,7 +135,7 @@ impl Service {
 
     /// Cancels every transaction of a relayer that is pending, sent or submitted.
     pub async fn cancel_pending(&self, relayer: &str) -> Result<CancelledPending, ServiceError> {
-        let relayer = self.relayer(relayer)?;
+        let relayer = &self.relayer(relayer)?.relayer;
         check_running(relayer)?;
         let open = self.open_requests(relayer).await?;
         let mut answer = CancelledPending {
@@ -165,9 +166,17 @@ impl Service {
         // command is taken.
         let mut changes = self.store.subscribe(&changed_topic(&lane)).await?;
         let mut batch = Batch::new(lane);
+        batch.require.push(closed());
         batch.appends.push(encode(&entry).into());
         match self.commit(batch).await {
             Ok(_) => {}
+            // What has nothing unfinished has nothing that a command could change.
+            Err(CommitError::Precondition { .. }) => {
+                return Err(ServiceError::Conflict(format!(
+                    "relayer {} is being deleted",
+                    relayer.id
+                )));
+            }
             Err(CommitError::Unknown { reason }) => {
                 // Not repeated: a replacement that took effect would be refused the second time.
                 tracing::warn!(id = %command.id, reason, "whether a command was taken is unknown");
@@ -176,11 +185,7 @@ impl Service {
             Err(CommitError::Unavailable { reason }) => {
                 return Err(ServiceError::Unavailable(reason));
             }
-            Err(
-                error @ (CommitError::Fenced { .. }
-                | CommitError::Precondition { .. }
-                | CommitError::Invalid { .. }),
-            ) => {
+            Err(error @ (CommitError::Fenced { .. } | CommitError::Invalid { .. })) => {
                 let text = format!("command for {}: {error}", command.id);
                 return Err(ServiceError::Defect(text));
             }
@@ -275,6 +280,7 @@ impl Service {
     /// another try.
     async fn commit_cancels(&self, relayer: &Relayer, ids: &[RequestId]) -> bool {
         let mut batch = Batch::new(relayer.lane());
+        batch.require.push(closed());
         for id in ids {
             let (id, command) = (*id, self.fresh_id());
             let entry = encode(&InboxRecord::Cancel { id, command });

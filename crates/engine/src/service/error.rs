@@ -1,10 +1,14 @@
 //! How calls to the service fail.
 
+use std::borrow::Cow;
+
 use baton_coord::StoreError;
 use baton_edge::{ApiError, ErrorKind};
 use baton_model::RequestId;
+use baton_vault::SignerError;
 
 use super::table::TableError;
+use crate::registry::RegistryError;
 
 /// Why a call has no result. The texts of what the caller can mend are fit for the caller.
 #[derive(Debug, thiserror::Error)]
@@ -14,10 +18,30 @@ pub enum ServiceError {
     Invalid(String),
     /// Understood, not allowed now.
     #[error("{0}")]
-    Forbidden(&'static str),
+    Forbidden(Cow<'static, str>),
     /// There is no such thing.
     #[error("{0}")]
     NotFound(String),
+    /// It contradicts what is there.
+    #[error("{0}")]
+    Conflict(String),
+    /// A relayer is configured but cannot be served here.
+    #[error("relayer {id} cannot be served now: {reason}")]
+    Broken {
+        /// Its id.
+        id: String,
+        /// Why, in words fit for the caller.
+        reason: String,
+    },
+    /// The registry could not be read or changed.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    /// A signer did not sign.
+    #[error(transparent)]
+    Signer(#[from] SignerError),
+    /// Understood, and this program does not do it.
+    #[error("{0}")]
+    NotSupported(&'static str),
     /// The idempotency key was used with another body.
     #[error(
         "Idempotency-Key was already used for transaction {id} with another body; use a new key \
@@ -87,7 +111,11 @@ impl From<ServiceError> for ApiError {
             ServiceError::Invalid(_) => Self::bad_request(text),
             ServiceError::Forbidden(_) => Self::forbidden(text),
             ServiceError::NotFound(_) => Self::not_found(text),
-            ServiceError::KeyReused { .. } => Self::conflict(text),
+            ServiceError::KeyReused { .. } | ServiceError::Conflict(_) => Self::conflict(text),
+            ServiceError::NotSupported(text) => Self::not_supported(text),
+            ServiceError::Broken { .. } => Self::unavailable(text),
+            ServiceError::Signer(error) => Self::from(error),
+            ServiceError::Registry(error) => of_registry(error, text),
             ServiceError::UnknownAccept { .. } | ServiceError::UnknownCommand { .. } => {
                 Self::unavailable(text.clone()).caused_by(text)
             }
@@ -105,6 +133,20 @@ impl From<ServiceError> for ApiError {
             }
             ServiceError::Defect(_) => Self::internal(text),
         }
+    }
+}
+
+fn of_registry(error: RegistryError, text: String) -> ApiError {
+    match error {
+        RegistryError::Store(error) => ApiError::from(error),
+        RegistryError::Unavailable(_) => {
+            ApiError::unavailable("The store takes nothing now and nothing was changed; try again")
+                .caused_by(text)
+        }
+        RegistryError::Unknown => ApiError::new(ErrorKind::BadGateway, text),
+        RegistryError::Busy => ApiError::unavailable(text),
+        RegistryError::Full => ApiError::bad_request(text),
+        RegistryError::Refused(_) | RegistryError::Damaged(_) => ApiError::internal(text),
     }
 }
 

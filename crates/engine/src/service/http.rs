@@ -1,14 +1,17 @@
 //! The HTTP routes of the service, with the paths and shapes of OpenZeppelin Relayer's API.
 
 mod later;
+mod permit;
+mod registered;
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use axum::middleware::from_fn;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use axum::{Extension, Router};
 use baton_edge::{
     ApiError, ApiJson, ApiPath, ApiQuery, ApiResponse, Page, Readiness, health_router,
     metrics_router,
@@ -18,7 +21,7 @@ use prometheus_client::registry::Registry;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{Commanded, IdempotencyKey, Service, ServiceError};
+use super::{Commanded, IdempotencyKey, Need, Rights, Service, ServiceError};
 
 /// Most bytes of a body. The largest transaction has some 128 KiB of data, which is 256 KiB of hex;
 /// twice that leaves room for escapes, white space and fields that are not read.
@@ -31,20 +34,20 @@ const COMMAND: HeaderName = HeaderName::from_static("baton-command");
 type Shared = State<Arc<Service>>;
 
 /// The routes, to be wrapped in a `baton_edge::Stack`: `/api/v1/health` and `/api/v1/ready`, which
-/// are to need no key, `/api/v1/metrics`, and the relayers and transactions.
+/// are to need no key, `/api/v1/metrics`, and everything that is relayed or configured.
 pub fn router(service: Arc<Service>, readiness: Readiness, metrics: Arc<Registry>) -> Router {
     let one = "/api/v1/relayers/{relayer_id}/transactions/{transaction_id}";
     let many = "/api/v1/relayers/{relayer_id}/transactions";
     let routes = Router::new()
         .route(
             "/api/v1/relayers",
-            get(list_relayers).post(later::CREATE_RELAYER.handler()),
+            get(list_relayers).post(registered::create_relayer),
         )
         .route(
             "/api/v1/relayers/{relayer_id}",
             get(get_relayer)
-                .patch(later::UPDATE_RELAYER.handler())
-                .delete(later::DELETE_RELAYER.handler()),
+                .patch(registered::patch_relayer)
+                .delete(registered::delete_relayer),
         )
         .route("/api/v1/relayers/{relayer_id}/status", get(status))
         .route("/api/v1/relayers/{relayer_id}/balance", get(balance))
@@ -55,15 +58,22 @@ pub fn router(service: Arc<Service>, readiness: Readiness, metrics: Arc<Registry
         )
         .route(&format!("{many}/by-nonce/{{nonce}}"), get(by_nonce))
         .route(one, get(get_one).put(replace).delete(cancel))
+        .merge(registered::routes())
         .with_state(service);
     routes
         .merge(later::routes())
-        .merge(health_router(readiness))
         .nest("/api/v1", metrics_router(metrics))
+        .route_layer(from_fn(permit::permit))
+        .merge(health_router(readiness))
 }
 
-async fn list_relayers(State(service): Shared, page: Page) -> Result<Response, ApiError> {
-    let (relayers, total) = service.relayer_views(page).await?;
+async fn list_relayers(
+    State(service): Shared,
+    Extension(rights): Extension<Rights>,
+    page: Page,
+) -> Result<Response, ApiError> {
+    let sees = |id: &str| rights.include(Need::Read(id));
+    let (relayers, total) = service.relayer_views(page, sees).await?;
     Ok(ApiResponse::page(relayers, page, total).into_response())
 }
 

@@ -51,7 +51,7 @@ impl Service {
         relayer: &str,
         id: &str,
     ) -> Result<TransactionView, ServiceError> {
-        let relayer = self.relayer(relayer)?;
+        let relayer = &self.relayer(relayer)?.relayer;
         let record = self.record(relayer, id).await?;
         Ok(TransactionView::of(&record, relayer))
     }
@@ -63,7 +63,7 @@ impl Service {
         relayer: &str,
         nonce: u64,
     ) -> Result<TransactionView, ServiceError> {
-        let relayer = self.relayer(relayer)?;
+        let relayer = &self.relayer(relayer)?.relayer;
         let lane = relayer.lane();
         let table = self.table(&lane);
         for account in &relayer.accounts {
@@ -92,7 +92,7 @@ impl Service {
         status: Option<TxStatus>,
         page: Page,
     ) -> Result<Listed, ServiceError> {
-        let relayer = self.relayer(relayer)?;
+        let relayer = &self.relayer(relayer)?.relayer;
         let Some(skip) = usize::try_from(page.offset())
             .ok()
             .filter(|skip| *skip <= SCAN_SKIP_MAX)

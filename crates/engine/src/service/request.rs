@@ -15,6 +15,8 @@ pub const DATA_BYTES_MAX: usize = 128 * 1024 - 512;
 
 const NOTHING_TO_DO: &str =
     "Both txs `to` and `data` fields are missing. At least one of them has to be set.";
+const NOT_EVM: &str = "This is the body of a Solana or Stellar transaction, and Baton serves EVM \
+     networks only: give to, value and data";
 const MIXED_PRICING: &str = "Cannot mix different transaction types: give one of gas_price, speed, \
      or max_fee_per_gas with max_priority_fee_per_gas";
 
@@ -59,6 +61,22 @@ struct Fields<'a> {
     max_priority_fee_per_gas: Option<&'a RawValue>,
     #[serde(borrow)]
     valid_until: Option<&'a RawValue>,
+    // Of other networks' requests; looked at only to say what is wrong.
+    #[serde(borrow)]
+    transaction: Option<&'a RawValue>,
+    #[serde(borrow)]
+    instructions: Option<&'a RawValue>,
+    #[serde(borrow)]
+    transaction_xdr: Option<&'a RawValue>,
+    #[serde(borrow)]
+    operations: Option<&'a RawValue>,
+}
+
+impl Fields<'_> {
+    const fn is_of_another_network(&self) -> bool {
+        let of_solana = self.transaction.is_some() || self.instructions.is_some();
+        of_solana || self.transaction_xdr.is_some() || self.operations.is_some()
+    }
 }
 
 impl TxRequest {
@@ -77,7 +95,12 @@ impl TxRequest {
             None => None,
         };
         if to.is_none() && fields.data.is_none() {
-            return Err(NOTHING_TO_DO.to_owned());
+            let reason = if fields.is_of_another_network() {
+                NOT_EVM
+            } else {
+                NOTHING_TO_DO
+            };
+            return Err(reason.to_owned());
         }
         let Some(value) = fields.value else {
             return Err(

@@ -20,24 +20,32 @@ const STOPPING: [(&str, &str); 3] = [
 ];
 
 impl Service {
-    /// A page of the relayers, in the order of the configuration, and how many there are.
-    pub async fn relayer_views(&self, page: Page) -> Result<(Vec<RelayerView>, u64), ServiceError> {
+    /// A page of the relayers that the caller sees, in the order of the configuration, and how many
+    /// there are.
+    pub async fn relayer_views(
+        &self,
+        page: Page,
+        sees: impl Fn(&str) -> bool,
+    ) -> Result<(Vec<RelayerView>, u64), ServiceError> {
         let skip = usize::try_from(page.offset()).unwrap_or(usize::MAX);
+        let snapshot = self.registry.snapshot();
+        let seen = snapshot.served.iter();
+        let seen: Vec<_> = seen.filter(|one| sees(one.relayer.id.as_str())).collect();
         let mut views = Vec::new();
-        for relayer in self.relayers.iter().skip(skip).take(page.size() as usize) {
-            views.push(self.view(relayer).await?);
+        for one in seen.iter().skip(skip).take(page.size() as usize) {
+            views.push(self.view(&one.relayer).await?);
         }
-        Ok((views, self.relayers.len() as u64))
+        Ok((views, seen.len() as u64))
     }
 
     /// A relayer.
     pub async fn relayer_view(&self, id: &str) -> Result<RelayerView, ServiceError> {
-        self.view(self.relayer(id)?).await
+        self.view(&self.relayer(id)?.relayer).await
     }
 
     /// A relayer's state, with nonce and balance as the chain has them now.
     pub async fn status(&self, id: &str) -> Result<StatusView, ServiceError> {
-        let relayer = self.relayer(id)?;
+        let relayer = &self.relayer(id)?.relayer;
         let lane = relayer.lane();
         let glimpse = self.glimpse(self.table(&lane)).await?;
         let on_chain = self.on_chain(relayer).await?;
@@ -71,7 +79,7 @@ impl Service {
 
     /// A relayer's balance as the chain has it now.
     pub async fn balance(&self, id: &str) -> Result<BalanceView, ServiceError> {
-        let relayer = self.relayer(id)?;
+        let relayer = &self.relayer(id)?.relayer;
         let balance = total(&self.on_chain(relayer).await?);
         let balance = u128::try_from(balance).map_err(|_| {
             let text = format!("the balance of {id} is {balance} wei, more than 2^128-1");
@@ -83,7 +91,7 @@ impl Service {
         })
     }
 
-    async fn view(&self, relayer: &Relayer) -> Result<RelayerView, ServiceError> {
+    pub(super) async fn view(&self, relayer: &Relayer) -> Result<RelayerView, ServiceError> {
         let lane = relayer.lane();
         let summary = self.table(&lane).summary().await?;
         Ok(RelayerView::of(relayer, disabled_reason(relayer, &summary)))

@@ -303,7 +303,7 @@ fn prices(record: &RequestRecord) -> [Option<String>; 3] {
 
 impl SignatureView {
     /// From `r`, `s` and parity; an adopted transaction has no signature on record.
-    fn of(bytes: &[u8]) -> Option<Self> {
+    pub(super) fn of(bytes: &[u8]) -> Option<Self> {
         let bytes: &[u8; 65] = bytes.try_into().ok()?;
         let mut whole = *bytes;
         // The parity is stored as 0 or 1; the reference shows it as Ethereum's 27 or 28.

@@ -272,7 +272,9 @@ async fn a_store_that_hangs_is_asked_again_and_the_first_commit_counts() {
 #[tokio::test(start_paused = true)]
 async fn a_store_that_goes_on_hanging_is_said_to_be_unknown_before_the_request_times_out() {
     let world = World::new();
-    world.store.fail_commits([Fault::AppliedHangs, Fault::LostHangs]);
+    world
+        .store
+        .fail_commits([Fault::AppliedHangs, Fault::LostHangs]);
     let before = Instant::now();
     let error = world
         .service

@@ -10,6 +10,8 @@ mod idempotency;
 #[cfg(test)]
 mod lists;
 #[cfg(test)]
+mod registry;
+#[cfg(test)]
 mod relayers;
 #[cfg(test)]
 mod responses;

@@ -254,4 +254,11 @@ async fn probes_and_metrics() {
     assert_eq!(client.get("/api/v1/ready/").await.status, 200);
     let metrics = client.get("/api/v1/metrics").await;
     assert_eq!((metrics.status, metrics.body.as_str()), (200, "# EOF\n"));
+    let scraped = client.get("/api/v1/debug/metrics/scrape").await;
+    assert_eq!(scraped.body, metrics.body);
+    let missing = client.get("/api/v1/metrics/nothing").await;
+    assert_eq!(
+        (missing.status, missing.error().as_str()),
+        (404, "Metric nothing not found")
+    );
 }

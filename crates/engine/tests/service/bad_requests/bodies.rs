@@ -10,6 +10,8 @@ const OVER_256_BITS: &str = r#""speed":"fast",
     "value":115792089237316195423570985008687907853269984665640564039457584007913129639936"#;
 const NOTHING: &str =
     "Both txs `to` and `data` fields are missing. At least one of them has to be set.";
+const NOT_EVM: &str = "This is the body of a Solana or Stellar transaction, and Baton serves EVM \
+    networks only: give to, value and data";
 const NO_PRICE: &str = "Transaction must specify either gasPrice, speed, or EIP1559 parameters";
 const MIXED: &str = "Cannot mix different transaction types: give one of gas_price, speed, or \
     max_fee_per_gas with max_priority_fee_per_gas";
@@ -31,6 +33,14 @@ async fn bodies_that_are_no_transaction_request() {
         body(SEND, " \n{ } ", NOTHING),
         body(SEND, r#"{"to":null,"data":null,"value":1}"#, NOTHING),
         body(SEND, r#"{"to":"","value":1,"speed":"fast"}"#, NOTHING),
+        body(SEND, r#"{"transaction":"AQAB"}"#, NOT_EVM),
+        body(SEND, r#"{"instructions":[{}]}"#, NOT_EVM),
+        body(SEND, r#"{"network":"testnet","operations":[{}]}"#, NOT_EVM),
+        body(
+            SEND,
+            r#"{"network":"testnet","transaction_xdr":"AAAA"}"#,
+            NOT_EVM,
+        ),
         body(
             SEND,
             r#"{"to":"","to":"","data":"0x","value":1}"#,

@@ -50,8 +50,8 @@ async fn check(world: &World, cases: &[Case<'_>]) {
         assert_eq!(answer.error(), *error, "{call} {start}");
     }
     // Whatever was refused left nothing behind.
-    for relayer in world.service.relayers() {
-        let lane = relayer.lane();
+    for served in &world.service.snapshot().served {
+        let lane = served.relayer.lane();
         for prefix in ["r/", "c/", "i/"] {
             assert_eq!(world.store.count(&lane, prefix).await, 0, "{lane} {prefix}");
         }

@@ -1,17 +1,27 @@
 //! A chain that only knows balances.
 
+use std::collections::VecDeque;
 use std::sync::Mutex;
 
 use async_trait::async_trait;
 use baton_chain::{
     AccountView, BlockView, ChainClient, Estimate, HeadRef, Market, NodeAnswer, ObservedTx,
-    Receipt, RpcError,
+    PassedAnswer, PassedCall, Receipt, RpcError,
 };
 use baton_model::{Address, B256, Bytes, Call, U256};
+use serde_json::value::RawValue;
 use tokio::sync::watch;
 
+/// What is asked of it through the passthrough, and what it says.
+#[derive(Default)]
+struct Passed {
+    asked: Vec<String>,
+    answers: VecDeque<PassedAnswer>,
+    offers: Vec<NodeAnswer>,
+}
+
 /// Accounts in order have `nonce`, `nonce + 1`, … and `balance` each; or no node answers.
-pub(crate) struct FakeChain(Mutex<State>);
+pub(crate) struct FakeChain(Mutex<State>, Mutex<Passed>);
 
 #[derive(Clone, Copy)]
 struct State {
@@ -22,11 +32,14 @@ struct State {
 
 impl Default for FakeChain {
     fn default() -> Self {
-        Self(Mutex::new(State {
-            balance: U256::ZERO,
-            nonce: 0,
-            down: false,
-        }))
+        Self(
+            Mutex::new(State {
+                balance: U256::ZERO,
+                nonce: 0,
+                down: false,
+            }),
+            Mutex::default(),
+        )
     }
 }
 
@@ -34,6 +47,22 @@ impl FakeChain {
     pub(crate) fn set(&self, balance: U256, nonce: u64) {
         let mut state = self.0.lock().unwrap();
         (state.balance, state.nonce) = (balance, nonce);
+    }
+
+    /// The next answer to a caller's call; without one no node answers.
+    pub(crate) fn answer(&self, answer: Result<&str, RpcError>) {
+        let answer = answer.map(|text| RawValue::from_string(text.to_owned()).unwrap());
+        self.1.lock().unwrap().answers.push_back(answer);
+    }
+
+    /// The calls that were passed, in order.
+    pub(crate) fn passed(&self) -> Vec<String> {
+        self.1.lock().unwrap().asked.clone()
+    }
+
+    /// What nodes say to a broadcast from now on.
+    pub(crate) fn offers(&self, said: Vec<NodeAnswer>) {
+        self.1.lock().unwrap().offers = said;
     }
 
     pub(crate) fn go_down(&self) {
@@ -58,7 +87,8 @@ impl ChainClient for FakeChain {
     }
 
     async fn broadcast(&self, transactions: &[Bytes]) -> Vec<Vec<NodeAnswer>> {
-        transactions.iter().map(|_| Vec::new()).collect()
+        let said = self.1.lock().unwrap().offers.clone();
+        transactions.iter().map(|_| said.clone()).collect()
     }
 
     async fn block_receipts(&self, _: &BlockView, _: &[B256]) -> Result<Vec<Receipt>, RpcError> {
@@ -98,6 +128,18 @@ impl ChainClient for FakeChain {
 
     async fn transaction_at(&self, _: Address, _: u64) -> Result<Option<ObservedTx>, RpcError> {
         Err(down())
+    }
+
+    async fn pass(&self, calls: &[PassedCall]) -> Result<Vec<PassedAnswer>, RpcError> {
+        let mut passed = self.1.lock().unwrap();
+        if passed.answers.len() < calls.len() {
+            return Err(down());
+        }
+        let asked = calls
+            .iter()
+            .map(|call| format!("{} {}", call.method, call.params.get()));
+        passed.asked.extend(asked);
+        Ok(passed.answers.drain(..calls.len()).collect())
     }
 
     fn healthy(&self) -> bool {

@@ -47,6 +47,21 @@ impl Client {
         self.call("PUT", path, &[], body).await
     }
 
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> Answer {
+        self.call("POST", path, &[], &body.to_string()).await
+    }
+
+    pub(crate) async fn patch(&self, path: &str, body: &Value) -> Answer {
+        self.call("PATCH", path, &[], &body.to_string()).await
+    }
+
+    /// Calls with another key.
+    pub(crate) async fn call_as(&self, key: &str, method: &str, path: &str, body: &str) -> Answer {
+        let bearer = format!("Bearer {key}");
+        self.call(method, path, &[("authorization", &bearer)], body)
+            .await
+    }
+
     /// Posts a transaction of `main`.
     pub(crate) async fn send(&self, body: &str) -> Answer {
         self.send_with(&[], body).await

@@ -40,7 +40,13 @@ impl LaneHand {
     /// a nonce.
     pub(crate) async fn take(world: &World, relayer: &str, funded: bool) -> Self {
         let id = RelayerId::new(relayer).unwrap().lane();
-        let accounts = world.service.relayer(relayer).unwrap().accounts.clone();
+        let accounts = world
+            .service
+            .relayer(relayer)
+            .unwrap()
+            .relayer
+            .accounts
+            .clone();
         let holder = HolderId("test".to_owned());
         let acquired = world.store.acquire(&id, &holder, FOREVER).await.unwrap();
         let profile = profile();

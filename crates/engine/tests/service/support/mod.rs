@@ -1,5 +1,6 @@
 //! A service with everything around it.
 
+pub(crate) mod backends;
 pub(crate) mod chain;
 pub(crate) mod client;
 pub(crate) mod lane;
@@ -9,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use baton_coord::ManualClock;
-use baton_edge::{ApiKeys, ConnectionLimits, Readiness, RequestLimits, Stack, serve};
+use baton_edge::{ApiKeys, ConnectionLimits, IssuedKeys, Readiness, RequestLimits, Stack, serve};
 use baton_engine::service::http::{BODY_BYTES_MAX, router};
 use baton_engine::service::{Ids, Service, ServiceOptions};
 use baton_engine::{Network, Relayer};
@@ -66,7 +67,7 @@ impl World {
                 relayer
             })
             .collect();
-        let service = Service::new(store.clone(), relayers, clock.clone(), ids(), options);
+        let service = Service::fixed(store.clone(), relayers, clock.clone(), ids(), options);
         Self {
             clock,
             store,
@@ -78,12 +79,21 @@ impl World {
 
     /// The API on a socket, until the client is dropped.
     pub(crate) async fn listen(&self) -> Client {
+        self.listen_for(None).await
+    }
+
+    /// The same for callers with keys that were given out, too.
+    pub(crate) async fn listen_for(&self, issued: Option<Arc<dyn IssuedKeys>>) -> Client {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let registry = Arc::new(Registry::default());
         let routes = router(self.service.clone(), self.readiness.clone(), registry);
+        let mut keys = ApiKeys::new([("test".to_owned(), API_KEY)]);
+        if let Some(issued) = issued {
+            keys = keys.and_issued(issued);
+        }
         let stack = Stack {
-            keys: Some(ApiKeys::new([("test".to_owned(), API_KEY)])),
+            keys: Some(keys),
             open_prefixes: vec!["/api/v1/health".to_owned(), "/api/v1/ready".to_owned()],
             limits: RequestLimits {
                 body_bytes: BODY_BYTES_MAX,
@@ -123,7 +133,7 @@ pub(crate) fn transfer_body() -> String {
     format!(r#"{{"to":"{TARGET}","value":"1","speed":"fast","gas_limit":21000}}"#)
 }
 
-fn ids() -> Ids {
+pub(crate) fn ids() -> Ids {
     let next = AtomicU64::new(1);
     Arc::new(move || {
         let number = next.fetch_add(1, Ordering::SeqCst);
