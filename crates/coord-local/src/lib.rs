@@ -10,6 +10,7 @@ mod directory;
 mod error;
 mod keys;
 mod lanes;
+mod pace;
 mod read;
 mod record;
 mod store;

@@ -22,6 +22,7 @@ use crate::clock::SystemClock;
 use crate::directory::{Content, Directory, io_error};
 use crate::error::{OpenError, is_damage};
 use crate::lanes::Lanes;
+use crate::pace::Pace;
 use crate::read::Reader;
 use crate::record::StoreRecord;
 use crate::torn::{is_torn, open_cut};
@@ -55,6 +56,9 @@ pub struct Options {
     /// More means fewer moves, and a longer replay when the store is opened. At least 64 KiB.
     /// Default: 64 MiB.
     pub buffer_bytes: u64,
+    /// Least time from one group of commits to the next while several writers share them: flushes cost processor time
+    /// as well, and those who come meanwhile share one. A writer that is alone is not made to wait. Default: none.
+    pub gather: Duration,
 }
 
 /// An embedded, durable store in a directory of its own. Clones share it. When the last one is
@@ -83,6 +87,7 @@ impl Default for Options {
             clock: Arc::new(SystemClock::start()),
             cache_bytes: 64 * 1024 * 1024,
             buffer_bytes: 64 * 1024 * 1024,
+            gather: Duration::ZERO,
         }
     }
 }
@@ -114,6 +119,7 @@ impl LocalStore {
             record,
             clock: options.clock,
             lanes: Lanes::default(),
+            pace: Pace::new(options.gather),
             appended: Arc::clone(&appended),
             durable,
             stopped: Arc::clone(&stopped),

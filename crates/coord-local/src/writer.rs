@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::mpsc::{SendError, SyncSender};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use baton_coord::{
     Batch, Clock, CommitError, Committed, Epoch, HolderId, LeaseError, Position, Precondition,
@@ -21,6 +21,7 @@ use crate::answers::{self, Answer, Durable, Stopped};
 use crate::error::{damaged, read_error};
 use crate::keys::{self, STORE_KEY};
 use crate::lanes::Lanes;
+use crate::pace::Pace;
 use crate::read::Reader;
 use crate::record::StoreRecord;
 
@@ -65,6 +66,7 @@ pub(crate) struct Writer {
     pub(crate) record: StoreRecord,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) lanes: Lanes,
+    pub(crate) pace: Pace,
     pub(crate) appended: Arc<Topics>,
     /// Where durable groups go to be answered.
     pub(crate) durable: SyncSender<Durable>,
@@ -87,6 +89,8 @@ impl Writer {
     /// Works until every sender is gone and the queue is empty.
     pub(crate) fn run(mut self, mut jobs: mpsc::Receiver<Job>) {
         while let Some(first) = jobs.blocking_recv() {
+            std::thread::sleep(self.pace.wait(Instant::now(), jobs.len() + 1));
+            let (began, mut taken) = (Instant::now(), 1);
             let mut group = self.begin_group();
             self.prepare(&mut group, first);
             while group.operations < GROUP_OPS_MAX && group.bytes < GROUP_BYTES_MAX {
@@ -94,7 +98,9 @@ impl Writer {
                     Ok(job) => self.prepare(&mut group, job),
                     Err(_) => break,
                 }
+                taken += 1;
             }
+            self.pace.began(began, taken);
             self.finish(group);
             self.lanes.shed();
         }
@@ -293,6 +299,7 @@ impl Writer {
             );
         }
     }
+
     fn write(&self, writes: BTreeMap<UserKey, Option<UserValue>>) -> Result<(), fjall::Error> {
         let mut batch = self
             .reader

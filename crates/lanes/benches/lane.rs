@@ -242,6 +242,7 @@ impl World {
             receipt: None,
             last_command: None,
             delete_at: None,
+            trace: None,
         };
         self.feed(Input::Inbox {
             position: index + 1,

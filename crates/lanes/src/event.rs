@@ -69,6 +69,9 @@ pub enum Input {
         /// One answer for each node that was asked.
         answers: Vec<Answer>,
     },
+    /// Receipts of this lane's attempts in the block that the next [`Input::Block`] is about, which brings the others:
+    /// where there are thousands, their records do not fit into one commit.
+    Mined(Vec<ReceiptRecord>),
     /// A block on top of the last one. Blocks and rollbacks before the first survey are passed over.
     Block(BlockInput),
     /// The blocks above this number are no longer part of the chain.
@@ -189,7 +192,7 @@ pub struct BlockInput {
     pub number: u64,
     /// Block gas limit.
     pub gas_limit: u64,
-    /// Receipts of this lane's attempts in it.
+    /// Receipts of this lane's attempts in it, without those that came before in [`Input::Mined`].
     pub mined: Vec<ReceiptRecord>,
     /// State at the block of every account of the lane.
     pub accounts: Vec<AccountInput>,
@@ -258,6 +261,16 @@ pub enum Output {
     },
     /// Something needs a person.
     Alarm(Alarm),
+}
+
+impl Output {
+    pub(crate) const fn status(&self) -> Option<(RequestId, TxStatus)> {
+        if let Self::Status { id, status } = self {
+            Some((*id, *status))
+        } else {
+            None
+        }
+    }
 }
 
 /// Signed bytes to offer.

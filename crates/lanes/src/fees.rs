@@ -67,7 +67,10 @@ impl FeeHold {
 }
 
 /// The bid of a request's first attempt.
-pub(crate) fn first_bid(
+///
+/// # Errors
+/// Why nothing is bid now.
+pub fn first_bid(
     pricing: Pricing,
     market: &MarketView,
     policy: &EvmPolicy,

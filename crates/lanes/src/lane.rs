@@ -27,6 +27,7 @@ use std::time::Duration;
 
 use baton_model::{Address, B256, RequestId, Timestamp};
 
+pub use bind::gas_with_margin;
 pub use stage::Changes;
 pub use start::{RestoreError, Restored};
 pub use view::{AccountView, SlotState, SlotView};
@@ -58,6 +59,8 @@ pub struct Lane {
     cancelled: BTreeSet<RequestId>,
     /// When open requests lapse.
     expiries: BTreeSet<(Timestamp, RequestId)>,
+    /// Whether some have lapsed that the last stage had no room for.
+    expiring: bool,
     /// Attempts by hash; only looked up, never iterated.
     attempts: HashMap<B256, (Address, u64)>,
     /// Which slot waits for a signature.
@@ -176,6 +179,7 @@ impl Lane {
             } => {
                 self.handle_answered(account, nonce, hash, &answers, now);
             }
+            Input::Mined(receipts) => self.handle_mined(receipts, now),
             Input::Block(block) => self.handle_block(block, now),
             Input::Rollback { to } => self.handle_rollback(to, now),
             Input::Market(view) => self.handle_market(view, now),

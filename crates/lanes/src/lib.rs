@@ -17,6 +17,8 @@ pub use event::{
     AccountInput, Alarm, Answer, BlockInput, Command, GasEstimate, Input, Observation, Offer,
     Output, Signed, Survey, SurveyedAccount, Ticket,
 };
-pub use fees::{FeeHold, MarketView, SPEED_PERCENTILES, least_replacement, replaces};
-pub use lane::{AccountView, Changes, Lane, RestoreError, Restored, SlotState, SlotView};
+pub use fees::{FeeHold, MarketView, SPEED_PERCENTILES, first_bid, least_replacement, replaces};
+pub use lane::{
+    AccountView, Changes, Lane, RestoreError, Restored, SlotState, SlotView, gas_with_margin,
+};
 pub use triage::{Verdict, next_nonce_hint, triage};

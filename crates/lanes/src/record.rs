@@ -123,6 +123,9 @@ pub struct RequestRecord {
     pub last_command: Option<CommandOutcome>,
     /// When the record is removed; set with a final status.
     pub delete_at: Option<Timestamp>,
+    /// Id of the call that it came with, which logs name until it is final.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace: Option<String>,
 }
 
 impl Record for RequestRecord {

@@ -1,5 +1,6 @@
 //! The network's events as one lane's inputs, in order.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use baton_chain::BlockView;
@@ -12,12 +13,17 @@ use tokio::task::JoinSet;
 use super::follow::ChainEvent;
 use super::{LaneContext, work};
 
+/// Receipts in one input: what else comes need not wait for those of a large block.
+const MINED_MAX: usize = 128;
+
 /// The events of a network.
 pub(super) struct Blocks {
     context: Arc<LaneContext>,
     events: broadcast::Receiver<Arc<ChainEvent>>,
     /// The block whose receipts are being read; the next one waits for it.
-    reading: JoinSet<Input>,
+    reading: JoinSet<VecDeque<Input>>,
+    /// Parts of a block that are not handed out yet: what else comes is taken in between them.
+    parts: VecDeque<Input>,
 }
 
 /// Why there is no next input.
@@ -36,11 +42,15 @@ impl Blocks {
             context: Arc::clone(context),
             events: context.follower.subscribe(),
             reading: JoinSet::new(),
+            parts: VecDeque::new(),
         }
     }
 
     /// The next input. May be dropped and called again at any point.
     pub(super) async fn next(&mut self, lane: &Lane) -> Result<Input, Gone> {
+        if let Some(part) = self.parts.pop_front() {
+            return Ok(part);
+        }
         if self.reading.is_empty() {
             let event = match self.events.recv().await {
                 Ok(event) => event,
@@ -59,16 +69,32 @@ impl Blocks {
                     self.reading.spawn(async move {
                         let chain = &*context.relayer.network.chain;
                         let mined = work::block_receipts(chain, &block, &hits).await;
-                        block_input(&context, &block, mined)
+                        in_parts(&context, &block, mined)
                     });
                 }
             }
         }
         match self.reading.join_next().await {
-            Some(Ok(input)) => Ok(input),
-            Some(Err(_)) | None => Err(Gone::Broken),
+            Some(Ok(parts)) => self.parts = parts,
+            Some(Err(_)) | None => return Err(Gone::Broken),
         }
+        self.parts.pop_front().ok_or(Gone::Broken)
     }
+}
+
+/// A block, and before it the receipts that are too many to be taken in with it.
+fn in_parts(
+    context: &LaneContext,
+    block: &BlockView,
+    mut mined: Vec<ReceiptRecord>,
+) -> VecDeque<Input> {
+    let mut parts = VecDeque::new();
+    while mined.len() > MINED_MAX {
+        let rest = mined.split_off(MINED_MAX);
+        parts.push_back(Input::Mined(std::mem::replace(&mut mined, rest)));
+    }
+    parts.push_back(block_input(context, block, mined));
+    parts
 }
 
 fn block_input(context: &LaneContext, block: &BlockView, mined: Vec<ReceiptRecord>) -> Input {

@@ -26,8 +26,8 @@ const PAGES: usize = 1;
 /// Signatures asked for by one task: several tasks use several cores.
 const SIGN_BATCH: usize = 64;
 
-/// Inputs taken in between two commits. One changes eight records at most, and all changes have to fit into one batch
-/// ([`baton_coord::BATCH_OPS_MAX`]).
+/// Inputs taken in between two commits, each receipt of a block being one. One changes eight records at most, and all
+/// changes have to fit into one batch ([`baton_coord::BATCH_OPS_MAX`]) together with those that a lane puts off by itself.
 const GATHER_MAX: usize = 1024;
 
 /// Bytes of calls and signed transactions taken in between two commits. A byte of a call stands eight times in the
@@ -199,7 +199,7 @@ impl Session {
             let Some(input) = self.arrived.pop_front() else {
                 return;
             };
-            self.gathered.queued += 1;
+            self.gathered.queued += count(&input);
             self.gathered.bytes += weight(&input);
             self.handle(input);
         }
@@ -249,9 +249,8 @@ impl Session {
             Output::Broadcast(offer) => self.offers.push(offer),
             Output::FetchMarket => self.fetch_market(),
             Output::Status { id, status } => {
-                tracing::debug!(%id, status = status.as_str(), "request");
-                self.times
-                    .note_status(id, status, self.now, &self.context.status);
+                let (record, shown) = (self.lane.request(id), &self.context.status);
+                self.times.note_status(id, status, record, self.now, shown);
             }
             Output::Alarm(alarm) => self.alarm(&alarm),
         }
@@ -338,9 +337,13 @@ impl Session {
         status.show_counts(counts, self.lane.queued(), self.lane.in_flight());
         if now >= self.figures_at {
             self.figures_at = now + FIGURES_PERIOD;
-            for account in self.lane.accounts() {
-                status.show_account(&account);
-            }
+            status.show_accounts(self.lane.accounts());
+            let waiting = self
+                .lane
+                .requests()
+                .filter(|r| self.lane.slot_of(r.id).is_none());
+            let oldest = waiting.map(|r| r.created_at).min();
+            status.show_oldest(oldest.map_or(Duration::ZERO, |oldest| self.now.since(oldest)));
             let calls = self.lane.requests().map(|r| r.spec.call.data.len());
             let (queued, bytes) = (self.lane.queued(), calls.sum());
             self.set_load(Load { queued, bytes });
@@ -350,6 +353,25 @@ impl Session {
     fn set_load(&self, load: Load) {
         self.load
             .send_if_modified(|old| std::mem::replace(old, load) != load);
+    }
+}
+
+/// How many inputs one is worth: what a block brings changes a record for each receipt.
+fn count(input: &Input) -> usize {
+    match input {
+        Input::Mined(receipts) => receipts.len(),
+        Input::Block(block) => block.mined.len().max(1),
+        Input::Inbox { .. }
+        | Input::Surveyed(_)
+        | Input::Found { .. }
+        | Input::Observed { .. }
+        | Input::Estimated { .. }
+        | Input::Signed { .. }
+        | Input::Committed { .. }
+        | Input::Answered { .. }
+        | Input::Rollback { .. }
+        | Input::Market(_)
+        | Input::Tick => 1,
     }
 }
 
@@ -370,6 +392,7 @@ fn weight(input: &Input) -> usize {
         | Input::Estimated { .. }
         | Input::Committed { .. }
         | Input::Answered { .. }
+        | Input::Mined(_)
         | Input::Block(_)
         | Input::Rollback { .. }
         | Input::Market(_)

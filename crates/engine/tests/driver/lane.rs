@@ -85,6 +85,27 @@ async fn five_thousand_requests_are_worked_off_within_every_limit() {
     process.shut_down().await;
 }
 
+/// Thousands are mined, taken back, mined again and become final, all of them together.
+#[tokio::test(start_paused = true)]
+async fn a_block_of_thousands_is_taken_in_within_every_limit() {
+    let _logs = Logs::watch();
+    let world = World::with(1, 8192);
+    let process = world.start("first");
+    process.until_running().await;
+    let ids = world.accept(6000).await;
+    world.until_all(&ids, TxStatus::Submitted).await;
+    world.chain.mine(1);
+    world.until_all(&ids, TxStatus::Mined).await;
+    world.chain.reorganise(1, 2);
+    let _mining = world.mine_every(BLOCK);
+    world.until_all(&ids, TxStatus::Confirmed).await;
+    world.assert_executed_once(ids.len());
+    for batch in process.store.applied() {
+        assert!(batch.operations() <= BATCH_OPS_MAX && batch.bytes() <= BATCH_BYTES_MAX);
+    }
+    process.shut_down().await;
+}
+
 /// While a commit hangs, more is signed than one batch can hold.
 #[tokio::test(start_paused = true)]
 async fn the_largest_calls_fit_into_batches() {

@@ -306,8 +306,9 @@ impl Lane {
         self.set_status(id, TxStatus::Pending);
     }
 
-    /// Ends requests whose time has passed, or starts to.
+    /// Ends requests whose time has passed, or starts to: as many as one stage takes, the others with the next one.
     pub(super) fn expire(&mut self, now: Timestamp) {
+        self.expiring = false;
         let due: Vec<(Timestamp, RequestId)> = self
             .expiries
             .iter()
@@ -315,10 +316,17 @@ impl Lane {
             .copied()
             .collect();
         for (at, id) in due {
-            let slot = self.requests.get(&id).and_then(|r| r.slot);
+            let Some(request) = self.requests.get(&id) else {
+                continue;
+            };
+            let (slot, call) = (request.slot, &request.record.spec.call);
             let Some((account, nonce)) = slot else {
                 if self.may_be_sent(id) {
                     continue;
+                }
+                if self.stage.must_defer(call) {
+                    self.expiring = true;
+                    return;
                 }
                 let (status, reason) = Self::cancelled_end(CancelReason::Expired);
                 self.finish(id, status, reason, now);
@@ -331,6 +339,10 @@ impl Lane {
                 .is_none_or(Slot::is_decided);
             // A decided slot may come back by a reorganisation: look again at every tick until it is final.
             if !decided {
+                if self.stage.must_defer(call) {
+                    self.expiring = true;
+                    return;
+                }
                 self.expiries.remove(&(at, id));
                 // The slot is there and not mined, so cancelling cannot be refused.
                 let _: Result<(), String> = self.cancel(id, CancelReason::Expired, now);
@@ -356,8 +368,13 @@ impl Lane {
 impl Gas {
     /// An estimate, and some more.
     const fn with_margin(needed: u64) -> Self {
-        Self::Known(needed.saturating_add(needed / 100 * GAS_MARGIN_PERCENT))
+        Self::Known(gas_with_margin(needed))
     }
+}
+
+/// The gas limit of a call that was estimated to need so much.
+pub const fn gas_with_margin(needed: u64) -> u64 {
+    needed.saturating_add(needed / 100 * GAS_MARGIN_PERCENT)
 }
 
 enum Bound {

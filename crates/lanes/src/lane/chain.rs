@@ -9,6 +9,18 @@ use crate::record::{AttemptKind, CancelReason, ReceiptRecord, key};
 use crate::slot::{Mined, Slot};
 
 impl Lane {
+    pub(super) fn handle_mined(&mut self, receipts: Vec<ReceiptRecord>, now: Timestamp) {
+        for receipt in receipts {
+            if self.surveyed
+                && self
+                    .head
+                    .is_none_or(|head| receipt.block_number > head.number)
+            {
+                self.note_mined(receipt, true, now);
+            }
+        }
+    }
+
     pub(super) fn handle_block(&mut self, block: BlockInput, now: Timestamp) {
         // Before the survey there is nothing to compare with: it may be about another branch than this block.
         if !self.surveyed || self.head.is_some_and(|head| block.number <= head.number) {

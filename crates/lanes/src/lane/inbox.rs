@@ -125,6 +125,10 @@ impl Lane {
                     self.cancelled.insert(id);
                 }
                 Some(request) if request.slot.is_none() => {
+                    if self.stage.must_defer(&request.record.spec.call) {
+                        self.cancelled.insert(id);
+                        continue;
+                    }
                     let (status, reason) = Self::cancelled_end(CancelReason::Canceled);
                     self.finish(id, status, reason, now);
                 }

@@ -22,6 +22,11 @@ pub struct Changes {
     pub deletes: Vec<String>,
     /// Inbox entries up to here are taken in.
     pub trim: Option<u64>,
+    /// Statuses that these writes give to requests, in order. Of a request that gets several, `puts` holds the record
+    /// with the last one.
+    pub statuses: Vec<(RequestId, TxStatus)>,
+    /// What needs a person now, when that is among what is written.
+    pub alarms: Option<Vec<String>>,
 }
 
 #[derive(Debug, Default)]
@@ -36,8 +41,9 @@ pub(super) struct Stage {
     /// Attempts whose bytes this stage makes durable.
     bound: Vec<(Address, u64, B256)>,
     after: Vec<Output>,
-    /// Roughly the bytes of records that need not be part of this very stage.
+    /// Records that need not be part of this very stage, and roughly their bytes.
     deferrable: usize,
+    deferrable_bytes: usize,
     /// The stage that is being written.
     flying: Option<Flying>,
 }
@@ -49,9 +55,12 @@ struct Flying {
     after: Vec<Output>,
 }
 
-/// Most bytes of deferrable records in one stage, about 4,000 small ones: with what cannot be put off, a stage stays
-/// well below the 16 MiB and 65,536 operations that a store takes in one batch.
-const DEFERRABLE_MAX: usize = 4 << 20;
+/// Most deferrable records in one stage. A request that ends changes eight at most: with what cannot be put off, a stage
+/// stays within the 16,384 operations that a store takes in one batch, and what is new does not wait long for a place.
+const DEFERRABLE_MAX: usize = 256;
+
+/// Most bytes of deferrable records in one stage: a quarter of the 16 MiB that a store takes in one batch.
+const DEFERRABLE_BYTES_MAX: usize = 4 << 20;
 
 /// What a small request and all its keys weigh.
 const REQUEST_BYTES: usize = 1024;
@@ -63,10 +72,11 @@ impl Stage {
     /// Whether this stage has no room for a request's record that could as well be part of a later one; takes the room
     /// if it has.
     pub(super) fn must_defer(&mut self, call: &Call) -> bool {
-        if self.deferrable >= DEFERRABLE_MAX {
+        if self.deferrable >= DEFERRABLE_MAX || self.deferrable_bytes >= DEFERRABLE_BYTES_MAX {
             return true;
         }
-        self.deferrable += REQUEST_BYTES + CALL_FACTOR * call.data.len();
+        self.deferrable += 1;
+        self.deferrable_bytes += REQUEST_BYTES + CALL_FACTOR * call.data.len();
         false
     }
 
@@ -129,13 +139,15 @@ impl Lane {
         if self.stage.flying.is_some() || self.stage.is_empty() {
             return None;
         }
+        let shows_alarms = self.stage.summary;
         self.write_touched();
         let stage = &mut self.stage;
         stage.number += 1;
         let number = stage.number;
         let bound = std::mem::take(&mut stage.bound);
         let after = std::mem::take(&mut stage.after);
-        stage.deferrable = 0;
+        let statuses = after.iter().filter_map(Output::status).collect();
+        (stage.deferrable, stage.deferrable_bytes) = (0, 0);
         stage.flying = Some(Flying {
             number,
             bound,
@@ -146,6 +158,8 @@ impl Lane {
             puts: Vec::new(),
             deletes: Vec::new(),
             trim: stage.trim.take(),
+            statuses,
+            alarms: shows_alarms.then(|| self.summary.alarms.clone()),
         };
         for (key, value) in std::mem::take(&mut stage.writes) {
             match value {
@@ -219,6 +233,9 @@ impl Lane {
         let addresses: Vec<Address> = self.accounts.keys().copied().collect();
         for address in addresses {
             self.settle(address, now);
+        }
+        if self.expiring {
+            self.expire(now);
         }
     }
 

@@ -99,6 +99,7 @@ impl Lane {
             replacing: BTreeSet::new(),
             cancelled: BTreeSet::new(),
             expiries: BTreeSet::new(),
+            expiring: false,
             attempts: HashMap::new(),
             tickets: BTreeMap::new(),
             next_ticket: 0,

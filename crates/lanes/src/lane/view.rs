@@ -91,6 +91,11 @@ impl Lane {
         self.requests.values().map(|request| &request.record)
     }
 
+    /// An open request.
+    pub fn request(&self, id: RequestId) -> Option<&RequestRecord> {
+        self.requests.get(&id).map(|request| &request.record)
+    }
+
     /// The slot of an open request.
     pub fn slot_of(&self, id: RequestId) -> Option<(Address, u64)> {
         self.requests.get(&id).and_then(|r| r.slot)

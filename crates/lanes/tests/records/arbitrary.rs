@@ -199,7 +199,8 @@ pub(crate) fn requests() -> impl Strategy<Value = RequestRecord> {
     );
     let outcomes = (ids(), option::of(texts()))
         .prop_map(|(command, refused)| CommandOutcome { command, refused });
-    let identity = (ids(), times(), specs(), specs(), option::of(texts()));
+    let named = (option::of(texts()), option::of(texts()));
+    let identity = (ids(), times(), specs(), specs(), named);
     let state = (statuses(), option::of(texts()), any::<bool>());
     let times = (
         option::of(times()),
@@ -214,7 +215,7 @@ pub(crate) fn requests() -> impl Strategy<Value = RequestRecord> {
         option::of(outcomes),
     );
     (identity, state, times, chain).prop_map(|(identity, state, times, chain)| {
-        let (id, created_at, accepted, spec, idempotency) = identity;
+        let (id, created_at, accepted, spec, (idempotency, trace)) = identity;
         let (status, status_reason, is_canceled) = state;
         let (sent_at, mined_at, finished_at, delete_at) = times;
         let (current, hashes, receipt, last_command) = chain;
@@ -235,6 +236,7 @@ pub(crate) fn requests() -> impl Strategy<Value = RequestRecord> {
             receipt,
             last_command,
             delete_at,
+            trace,
         }
     })
 }

@@ -179,5 +179,6 @@ fn golden_request() -> RequestRecord {
             refused: Some("no".to_owned()),
         }),
         delete_at: at(4),
+        trace: None,
     }
 }

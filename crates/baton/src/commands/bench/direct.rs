@@ -1,6 +1,8 @@
 //! What the node takes without a relayer: transactions that were signed before, sent as fast as it
 //! answers.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -28,6 +30,15 @@ const SENDERS: usize = 2;
 const EACH_MAX: usize = 40_000;
 /// Least transactions per second that are signed for: no node of this kind is faster.
 const RATE_MAX: usize = 4000;
+/// Transactions that may be without a receipt while receipts are read, one run each: the best counts. With few a block
+/// is not full, with many some nodes take longer for its receipts than for the block.
+const UNREAD: [usize; 3] = [1500, 2500, 4000];
+/// Runs that [`run`] makes, each with a number of its own: one without receipts, and those with.
+pub(super) const RUNS: usize = 1 + UNREAD.len();
+/// More receipts than transactions: where there are none to read, nobody waits for them.
+const ALL_READ: usize = usize::MAX / 2;
+/// How often a sender looks whether it may go on.
+const UNREAD_POLL: Duration = Duration::from_millis(5);
 /// How often the reader of receipts looks for a block: as often as Baton does with one-second
 /// blocks.
 const HEAD_POLL: Duration = Duration::from_millis(250);
@@ -42,25 +53,31 @@ pub(super) struct Direct {
     pub(super) sent_per_second: f64,
     /// Between the first and the last block of the time measured.
     pub(super) mined_per_second: f64,
-    /// The same while every block's receipts are read, as a relayer has to that says what became of
-    /// its transactions.
+    /// The same while every block's receipts are read, and as fast as they can be, as a relayer has
+    /// to that says what became of its transactions.
     pub(super) with_receipts_per_second: Option<f64>,
 }
 
 /// Measures fresh nodes of the plan's kind, without and with receipts. `None` if it is not the
 /// bench's to fund accounts on.
-pub(super) async fn run(plan: &Plan, steps: [u32; 2]) -> Result<Option<Direct>> {
-    let Some(direct) = measure(plan, steps[0], false).await? else {
+pub(super) async fn run(plan: &Plan, steps: [u32; RUNS]) -> Result<Option<Direct>> {
+    let [first, others @ ..] = steps;
+    let Some(direct) = measure(plan, first, None).await? else {
         return Ok(None);
     };
-    let followed = measure(plan, steps[1], true).await?;
+    let mut followed = None;
+    for (step, unread) in others.into_iter().zip(UNREAD) {
+        let measured = measure(plan, step, Some(unread)).await?;
+        let rate = measured.map(|measured| measured.mined_per_second);
+        followed = [followed, rate].into_iter().flatten().reduce(f64::max);
+    }
     Ok(Some(Direct {
-        with_receipts_per_second: followed.map(|followed| followed.mined_per_second),
+        with_receipts_per_second: followed,
         ..direct
     }))
 }
 
-async fn measure(plan: &Plan, step: u32, receipts: bool) -> Result<Option<Direct>> {
+async fn measure(plan: &Plan, step: u32, unread: Option<usize>) -> Result<Option<Direct>> {
     let node = match &plan.subject {
         Subject::Own(own) => Node::start(own.node, own.gas_limit).await?,
         Subject::Other(_) => Node::Other,
@@ -97,10 +114,15 @@ async fn measure(plan: &Plan, step: u32, receipts: bool) -> Result<Option<Direct
     let tap = Tap::start(&url, 0, plan.seed)?;
     let watcher = Watcher::start(rpc.clone(), Some(tap.targets())).await?;
     watcher.expect(&all);
-    let reader = receipts.then(|| tokio::spawn(read_receipts(rpc.clone())));
+    let read = Arc::new(AtomicUsize::new(0));
+    let reader = unread.map(|_| tokio::spawn(read_receipts(rpc.clone(), Arc::clone(&read))));
+    let room = Room {
+        read,
+        unread: unread.map_or(usize::MAX, |unread| unread / senders),
+    };
     let start = Instant::now();
     let (from, until) = (start + plan.warm_up, start + plan.warm_up + plan.measure);
-    let sent = flood(&Rpc::new(&tap.url())?, ready, until).await?;
+    let sent = flood(&Rpc::new(&tap.url())?, ready, until, &room).await?;
     let ended = Instant::now().min(until);
     if let Some(reader) = reader {
         reader.abort();
@@ -124,14 +146,19 @@ async fn measure(plan: &Plan, step: u32, receipts: bool) -> Result<Option<Direct
 
 /// Reads the receipts of every block, one block after the other, until it is ended. A node that has
 /// none, or no answer, only means that there is nothing to read.
-async fn read_receipts(rpc: Rpc) {
+async fn read_receipts(rpc: Rpc, count: Arc<AtomicUsize>) {
     let mut read = rpc.number("eth_blockNumber").await.unwrap_or(0);
     loop {
         let head = rpc.number("eth_blockNumber").await.unwrap_or(read);
         if head > read {
             read += 1;
-            let block = json!([format!("{read:#x}")]);
-            let _receipts: Result<Value> = rpc.call("eth_getBlockReceipts", block).await;
+            let number = json!([format!("{read:#x}")]);
+            match rpc.call("eth_getBlockReceipts", number).await {
+                Ok(Value::Array(receipts)) => {
+                    count.fetch_add(receipts.len(), Ordering::Relaxed);
+                }
+                Ok(_) | Err(_) => count.store(ALL_READ, Ordering::Relaxed),
+            }
         } else {
             tokio::time::sleep(HEAD_POLL).await;
         }
@@ -152,14 +179,39 @@ fn sign(
     })
 }
 
+/// How far senders may be ahead of the receipts that were read.
+#[derive(Clone)]
+struct Room {
+    /// Receipts that were read, of all senders.
+    read: Arc<AtomicUsize>,
+    /// Transactions of one sender that may be without one.
+    unread: usize,
+}
+
+impl Room {
+    /// Whether one of `senders`, which has sent so many, may go on: all are about equally fast.
+    fn has_some(&self, sent: usize, senders: usize) -> bool {
+        sent.saturating_sub(self.read.load(Ordering::Relaxed) / senders) < self.unread
+    }
+}
+
 /// How many of each sender's transactions the node took.
-async fn flood(rpc: &Rpc, signed: Vec<Vec<Bytes>>, until: Instant) -> Result<Vec<usize>> {
+async fn flood(
+    rpc: &Rpc,
+    signed: Vec<Vec<Bytes>>,
+    until: Instant,
+    room: &Room,
+) -> Result<Vec<usize>> {
     let mut senders = JoinSet::new();
+    let count = signed.len();
     for (sender, raws) in signed.into_iter().enumerate() {
-        let rpc = rpc.clone();
+        let (rpc, room) = (rpc.clone(), room.clone());
         senders.spawn(async move {
             let mut sent = 0;
             for batch in raws.chunks(BATCH) {
+                while !room.has_some(sent, count) && Instant::now() < until {
+                    tokio::time::sleep(UNREAD_POLL).await;
+                }
                 if Instant::now() >= until {
                     break;
                 }

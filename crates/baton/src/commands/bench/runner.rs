@@ -72,7 +72,7 @@ impl Runner {
     /// The node without a relayer.
     pub(super) async fn direct(&mut self) -> Result<Option<Direct>> {
         say("Direct: signing, then sending as fast as the node takes it…")?;
-        let numbers = [self.next_number(), self.next_number()];
+        let numbers = [(); direct::RUNS].map(|()| self.next_number());
         let direct = direct::run(&self.plan, numbers).await?;
         self.report.direct = direct;
         match direct {

@@ -10,7 +10,7 @@ pub(crate) mod store;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use baton_lanes::record::{self, InboxRecord, RequestRecord};
+use baton_lanes::record::{self, InboxRecord, ReceiptRecord, RequestRecord};
 use baton_lanes::{
     AccountInput, AccountView, Alarm, BlockInput, Changes, Command, Input, Lane, LaneConfig, Offer,
     Output, Timing,
@@ -48,6 +48,9 @@ impl Default for Setup {
         }
     }
 }
+
+/// Receipts that a lane is given at a time: few, so that most blocks come in parts.
+const MINED_MAX: usize = 2;
 
 /// What does not work at the moment.
 #[derive(Clone, Debug, Default)]
@@ -216,6 +219,7 @@ impl World {
             receipt: None,
             last_command: None,
             delete_at: None,
+            trace: None,
         });
         id
     }
@@ -297,20 +301,29 @@ impl World {
         };
         let input = match event {
             Event::Rollback(to) => Input::Rollback { to },
-            Event::Block(block) => self.block_input(&block),
+            Event::Block(block) => {
+                let hashes: Vec<_> = block.transactions.iter().map(|t| t.receipt.hash).collect();
+                let hits = self.lane.hits(&hashes);
+                let mined = hits.iter().filter_map(|hash| block.find(*hash));
+                let mut mined: Vec<ReceiptRecord> = mined.map(|t| t.receipt.clone()).collect();
+                // In parts, as of a block that holds thousands, with whatever is committed in between.
+                while mined.len() > MINED_MAX {
+                    let rest = mined.split_off(MINED_MAX);
+                    self.feed(Input::Mined(std::mem::replace(&mut mined, rest)));
+                    self.commit(false);
+                }
+                Self::block_input(&block, mined)
+            }
         };
         self.feed(input);
         true
     }
 
-    fn block_input(&self, block: &Block) -> Input {
-        let hashes: Vec<_> = block.transactions.iter().map(|t| t.receipt.hash).collect();
-        let hits = self.lane.hits(&hashes);
-        let mined = hits.iter().filter_map(|hash| block.find(*hash));
+    fn block_input(block: &Block, mined: Vec<ReceiptRecord>) -> Input {
         Input::Block(BlockInput {
             number: block.number,
             gas_limit: chain::BLOCK_GAS,
-            mined: mined.map(|t| t.receipt.clone()).collect(),
+            mined,
             accounts: block
                 .state
                 .iter()

@@ -22,7 +22,7 @@ pub(crate) struct Store {
 /// What a store takes in one batch (`baton_coord::BATCH_BYTES_MAX`, `BATCH_OPS_MAX`): lanes do not know stores, so the
 /// figures stand here again.
 const BATCH_BYTES_MAX: usize = 16 << 20;
-const BATCH_OPS_MAX: usize = 64 << 10;
+const BATCH_OPS_MAX: usize = 16 << 10;
 
 impl Store {
     /// What the API does to accept a request.
@@ -48,7 +48,7 @@ impl Store {
         );
         let operations = changes.puts.len() + changes.deletes.len();
         assert!(
-            operations < BATCH_OPS_MAX,
+            operations <= BATCH_OPS_MAX,
             "{operations} operations are too many"
         );
         for (key, value) in &changes.puts {

@@ -2,7 +2,7 @@
 
 use baton_lanes::record::{AttemptKind, CommandOutcome};
 use baton_lanes::{Output, SlotState};
-use baton_model::{Fees, Pricing, RequestId, Timestamp, TxStatus, U256};
+use baton_model::{Fees, Pricing, RequestId, Timestamp, TxSpec, TxStatus, U256};
 
 use super::{only, reason, record, slot_state, spec, status, world};
 use crate::model::chain::{self, POISON};
@@ -266,6 +266,26 @@ fn what_lapses_without_a_nonce_expires() {
     world.pass(500);
     assert_eq!(status(&world, id), TxStatus::Expired);
     assert_eq!(reason(&world, id), "valid_until passed before it was mined");
+}
+
+#[test]
+fn thousands_that_lapse_together_end_in_as_many_commits_as_a_store_needs() {
+    let mut world = world(&Setup::default());
+    let until = Timestamp::from_millis(world.now + 2_000);
+    let held = |index| TxSpec {
+        pricing: Pricing::Legacy { gas_price: 10 },
+        valid_until: until,
+        ..spec(index)
+    };
+    let ids: Vec<RequestId> = (0..6_000).map(|index| world.accept(held(index))).collect();
+    world.run();
+    world.pass(2_000);
+    for _ in 0..10 {
+        world.pass(250);
+    }
+    for id in ids {
+        assert_eq!(status(&world, id), TxStatus::Expired);
+    }
 }
 
 #[test]
