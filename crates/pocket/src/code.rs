@@ -3,6 +3,8 @@
 //! A code means something only within its codespace. The chain wraps the errors of claims and proofs, so their codes
 //! are not always there; [`Refusal::of`] goes by the text as well.
 
+use crate::message::RelayMinerError;
+
 /// Declares a codespace: the name, and its codes with what they mean.
 macro_rules! codespace {
     ($(#[$doc:meta])* $name:ident = $space:literal { $($code:literal $variant:ident $meaning:literal,)+ }) => {
@@ -32,6 +34,17 @@ macro_rules! codespace {
             pub const fn meaning(self) -> &'static str {
                 match self {
                     $(Self::$variant => $meaning,)+
+                }
+            }
+
+            /// The error of an answer that is no relay. `message` is for the caller to read: it holds no secret.
+            #[must_use]
+            pub fn to_error(self, message: impl Into<String>) -> RelayMinerError {
+                RelayMinerError {
+                    codespace: Self::CODESPACE.to_owned(),
+                    code: self.code(),
+                    description: self.meaning().to_owned(),
+                    message: message.into(),
                 }
             }
 
@@ -254,6 +267,9 @@ mod tests {
             "the chain has a gap there"
         );
         assert_eq!(ProofCode::ProofNotRequired.code(), 1129);
+        let error = ProxyCode::TimedOut.to_error("no answer within 30 s");
+        let text = (error.codespace.as_str(), error.code, error.message.as_str());
+        assert_eq!(text, ("relayer_proxy", 10, "no answer within 30 s"));
         assert_eq!(
             RingCode::InvalidSignature.meaning(),
             "invalid relay request signature"

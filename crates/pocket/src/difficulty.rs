@@ -1,4 +1,7 @@
 //! Relay difficulty: which relays count towards a claim, and how many relays one of them stands for.
+//!
+//! As the chain's `pkg/crypto/protocol` has it: of all hashes, target in 2^256 are below the target, so a relay that is
+//! stands for (2^256 - 1) / target relays.
 
 use alloy_primitives::{U256, U512};
 

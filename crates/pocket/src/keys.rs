@@ -35,7 +35,7 @@ pub struct SecretKey(Zeroizing<[u8; 32]>);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum SecretKeyError {
     /// The length is wrong.
-    #[error("must be 64 hexadecimal digits, with or without 0x before them, not {0} characters")]
+    #[error("must be 64 hexadecimal digits, with or without 0x before them, not {0} bytes")]
     Length(usize),
     /// A character is no hexadecimal digit.
     #[error("character {0} is no hexadecimal digit")]
@@ -69,7 +69,7 @@ impl SecretKey {
     pub fn parse(text: &str) -> Result<Self, SecretKeyError> {
         let digits = text.strip_prefix("0x").unwrap_or(text);
         if digits.len() != 64 {
-            return Err(SecretKeyError::Length(text.chars().count()));
+            return Err(SecretKeyError::Length(text.len()));
         }
         let start = text.len() - digits.len();
         let mut bytes = Zeroizing::new([0; 32]);
@@ -146,6 +146,9 @@ pub enum PublicKeyError {
     /// The length is wrong.
     #[error("must be 33 bytes, not {0}")]
     Length(usize),
+    /// The length of the text is wrong.
+    #[error("must be 66 hexadecimal digits, not {0} bytes")]
+    Digits(usize),
     /// The first byte is no parity.
     #[error("byte 0 must be 02 or 03, not {0:02x}")]
     Parity(u8),
@@ -223,7 +226,7 @@ impl FromStr for PublicKey {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         if text.len() != 66 {
-            return Err(PublicKeyError::Length(text.len() / 2));
+            return Err(PublicKeyError::Digits(text.len()));
         }
         let mut bytes = [0; 33];
         for (index, digit) in text.bytes().enumerate() {

@@ -1,7 +1,7 @@
 //! The protobuf messages of Pocket's chain and of relays.
 //!
 //! The types are generated from the files in `crates/pocket/proto`; `tests/generated.rs` holds them to it. They encode
-//! and decode with [`prost::Message`]. What gogoproto calls non-null is a plain field here, always on the wire.
+//! and decode with [`Message`]. What gogoproto calls non-null is a plain field here, always on the wire.
 //!
 //! Hashes are over what a decoded message encodes to, never over the bytes received: unknown fields are dropped, and
 //! what came in another order leaves in the order of field numbers. Relays and HTTP payloads, which come from
@@ -64,6 +64,8 @@ pub mod sdk {
         include!("message/generated/sdk.types.rs");
     }
 }
+
+pub use prost::Message;
 
 pub use cosmos::base::v1beta1::Coin;
 pub use pocket::application::Application;

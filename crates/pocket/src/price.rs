@@ -1,10 +1,15 @@
 //! Prices: what compute units are worth, what a relay costs, what a claim is worth.
 //!
-//! All of it is exact. An amount is rounded down once, at the end.
+//! Amounts are in upokt. All of it is exact, by the formulas of the chain's `proof` and `tokenomics` modules, and an
+//! amount is rounded down once, at the end; [`Budget::by_factor`] alone is a reference relayer's, which computes with
+//! floats.
 
 use crate::difficulty::Target;
 use crate::message::pocket::shared::Params;
 use crate::smst::Digest;
+
+/// Most compute units that a relay of a service may earn: the chain's limit. The least is 1.
+pub const COMPUTE_UNITS_MAX: u64 = 2 << 20;
 
 /// What compute units cost: shared parameters 9 and 11 in force at the session's start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +55,12 @@ pub enum PriceError {
         /// The amount.
         amount: &'static str,
     },
+    /// No relay of any service earns as much.
+    #[error("compute_units_per_relay: {found}, it must be from 1 to {COMPUTE_UNITS_MAX}")]
+    ComputeUnits {
+        /// What a relay would earn.
+        found: u64,
+    },
     /// The claim's sum is not what its relays earn.
     #[error("claim: sum {sum}, but {count} relays at {compute_units_per_relay} make another")]
     SumMismatch {
@@ -79,13 +90,17 @@ impl Price {
         })
     }
 
-    /// What one relay costs its application, in upokt, whatever the difficulty.
+    /// What one relay costs its application, in upokt, whatever the difficulty: `compute_units` times
+    /// `compute_units_to_tokens_multiplier`, divided by `compute_unit_cost_granularity`.
     #[must_use]
     pub fn relay(&self, compute_units: u64) -> u128 {
         u128::from(compute_units) * u128::from(self.multiplier) / u128::from(self.granularity)
     }
 
-    /// What a claim with this root amounts to, under the difficulty at the session's start.
+    /// What a claim with this root amounts to, under the difficulty at the session's start. With the root's sum and
+    /// count, and the difficulty multiplier 2^256 - 1 over the target: estimated compute units are sum times
+    /// multiplier, estimated relays those over sum / count, and the claim is worth what [`Self::relay`] says of the
+    /// compute units before they are rounded.
     ///
     /// # Errors
     /// When the root has no leaf, or an amount does not fit into 128 bits.
@@ -109,6 +124,17 @@ impl Price {
                 .ok_or(overflow("claimed upokt"))?,
         })
     }
+}
+
+/// That a service may have its relays earn so many compute units.
+///
+/// # Errors
+/// When it is 0 or above [`COMPUTE_UNITS_MAX`].
+pub const fn check_compute_units(found: u64) -> Result<(), PriceError> {
+    if 0 < found && found <= COMPUTE_UNITS_MAX {
+        return Ok(());
+    }
+    Err(PriceError::ComputeUnits { found })
 }
 
 /// That a root's sum is what its relays earn, which the chain asks of every claim. `compute_units_per_relay` is the
@@ -143,6 +169,21 @@ impl Budget {
             pending_sessions.unsigned_abs() as u128 + 1
         };
         Self::of(stake / suppliers as u128 / sessions)
+    }
+
+    /// A part of the application's stake, or a multiple, by an operator's choice: more than the guaranteed amount may
+    /// not be paid. Computed with 64-bit floats, as the reference relayer does, so that both stop at the same relay.
+    /// None when the factor is negative or no number.
+    #[must_use]
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "the reference relayer rounds in the same way, and the factor is not negative"
+    )]
+    pub fn by_factor(stake: u128, factor: f64) -> Option<Self> {
+        let valid = factor.is_finite() && factor >= 0.0;
+        valid.then(|| Self::of((stake as f64 * factor) as u128))
     }
 
     /// A budget of this many upokt.

@@ -2,9 +2,8 @@
 //!
 //! ```
 //! use baton_pocket::keys::SupplierKey;
-//! use baton_pocket::message::{RelayRequest, RelayRequestMetadata, SessionHeader};
+//! use baton_pocket::message::{Message, RelayRequest, RelayRequestMetadata, SessionHeader};
 //! use baton_pocket::relay;
-//! use prost::Message;
 //!
 //! # let header = SessionHeader {
 //! #     application_address: "pokt1mrqt5f7qh8uxs27cjm9t7v9e74a9vvdnq5jva4".into(),
@@ -27,6 +26,8 @@
 //! relay::verify_response(&response, &key.public_key())?;
 //! let mined = relay::mine(&request, &response);
 //! assert_eq!(relay::decode_relay(&mined.bytes)?.req, Some(request));
+//! let answer = response.encode_to_vec(); // what the gateway gets
+//! assert_eq!(relay::decode_response(&answer)?, response);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
@@ -44,8 +45,10 @@ use crate::message::{
     RelayResponseMetadata,
 };
 
+pub(crate) use check::quote;
 pub use check::{
-    FieldError, SERVICE_ID_MAX, check_header, check_request, check_response, check_service_id,
+    FieldError, SERVICE_ID_MAX, check_header, check_proven, check_request, check_response,
+    check_same_header, check_service_id,
 };
 pub use decode::{decode_relay, decode_request, decode_response};
 
@@ -64,6 +67,17 @@ pub enum RespondError {
     /// An answer without a payload has no payload hash, and without one it proves nothing.
     #[error("RelayResponse.payload: an empty payload cannot be hashed")]
     EmptyPayload,
+}
+
+/// Why an answer is not what the supplier signed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum AnswerError {
+    /// The signature does not count.
+    #[error("RelayResponse: {0}")]
+    Signature(#[from] SignatureError),
+    /// The supplier signed the hash of another payload.
+    #[error("RelayResponse.payload_hash: is not the hash of the payload")]
+    Payload,
 }
 
 /// What a ring signature is over: SHA-256 of the request with an empty signature.
@@ -121,18 +135,22 @@ pub fn respond(
     payload: Vec<u8>,
     key: &SupplierKey,
 ) -> Result<RelayResponse, RespondError> {
-    let hash = payload_hash(&payload)?;
-    let mut response = RelayResponse {
-        meta: RelayResponseMetadata {
-            session_header: request.meta.session_header.clone(),
-            supplier_operator_signature: Vec::new(),
-        },
-        payload,
-        relay_miner_error: None,
-        payload_hash: hash.to_vec(),
-    };
-    sign_response(&mut response, key);
-    Ok(response)
+    signed(request, payload, None, key)
+}
+
+/// The signed answer to a request that failed after it was found valid, for transports whose callers look for a
+/// signature on every answer. Nobody is paid for it, so it is not mined.
+///
+/// # Errors
+///
+/// If the payload is empty.
+pub fn respond_with_error(
+    request: &RelayRequest,
+    payload: Vec<u8>,
+    error: RelayMinerError,
+    key: &SupplierKey,
+) -> Result<RelayResponse, RespondError> {
+    signed(request, payload, Some(error), key)
 }
 
 /// Signs a response as it is, in the place of any signature that it has.
@@ -157,8 +175,8 @@ pub fn refuse(request: Option<&RelayRequest>, error: RelayMinerError) -> RelayRe
 
 /// Checks the supplier's signature of a response, whether or not it has a payload hash.
 ///
-/// The payload itself is not compared with its hash: a mined response has none. Whoever still has it calls
-/// [`payload_hash`].
+/// The payload itself is not compared with its hash: a mined response has none. Whoever asked and has the payload calls
+/// [`verify_answer`].
 ///
 /// # Errors
 ///
@@ -168,7 +186,24 @@ pub fn verify_response(response: &RelayResponse, key: &PublicKey) -> Result<(), 
     key.verify(&response_hash(response), signature)
 }
 
-/// What is kept of a relay. The response's payload goes: its hash stays.
+/// Checks an answer as whoever asked gets it: the supplier's signature, and that the payload is the one that was
+/// signed.
+///
+/// # Errors
+///
+/// If the signature is not that of the supplier, or the payload hash that of another payload.
+pub fn verify_answer(response: &RelayResponse, key: &PublicKey) -> Result<(), AnswerError> {
+    verify_response(response, key)?;
+    // Without a payload hash the signature is over the payload itself.
+    let hash: [u8; 32] = Sha256::digest(&response.payload).into();
+    if response.payload_hash.is_empty() || response.payload_hash == hash {
+        return Ok(());
+    }
+    Err(AnswerError::Payload)
+}
+
+/// What is kept of a relay. The response's payload goes: its hash stays. A response that has no payload hash, as old
+/// relayers made them, proves nothing without its payload.
 #[must_use]
 pub fn mine(request: &RelayRequest, response: &RelayResponse) -> MinedRelay {
     let response = without_payload(response);
@@ -208,6 +243,26 @@ pub fn unsigned_request(
         },
         payload,
     }
+}
+
+fn signed(
+    request: &RelayRequest,
+    payload: Vec<u8>,
+    relay_miner_error: Option<RelayMinerError>,
+    key: &SupplierKey,
+) -> Result<RelayResponse, RespondError> {
+    let hash = payload_hash(&payload)?;
+    let mut response = RelayResponse {
+        meta: RelayResponseMetadata {
+            session_header: request.meta.session_header.clone(),
+            supplier_operator_signature: Vec::new(),
+        },
+        payload,
+        relay_miner_error,
+        payload_hash: hash.to_vec(),
+    };
+    sign_response(&mut response, key);
+    Ok(response)
 }
 
 fn without_payload(response: &RelayResponse) -> RelayResponse {

@@ -1,10 +1,12 @@
-//! Whether a claim has to be proven, which path has to be proven, and what becomes of the claim.
+//! Whether a claim has to be proven, which path has to be proven, and what becomes of the claim: as the chain's
+//! `x/proof` and `x/tokenomics` modules have it.
 
 use prost::Message as _;
 use sha2::{Digest as _, Sha256};
 
+use crate::coin::{CoinError, upokt};
 use crate::gorand::GoRand;
-use crate::message::pocket::proof::{Claim, ClaimProofStatus};
+use crate::message::pocket::proof::{Claim, ClaimProofStatus, Params};
 use crate::smst::Path;
 
 /// Whether a claim has to be proven, and why.
@@ -27,6 +29,17 @@ pub struct Policy {
     pub threshold: u128,
 }
 
+/// Why the chain's parameters make no policy.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum PolicyError {
+    /// No probability.
+    #[error("proof_request_probability: must be from 0 to 1, not {0}")]
+    Probability(f64),
+    /// No amount.
+    #[error(transparent)]
+    Threshold(#[from] CoinError),
+}
+
 /// What a settlement does with a claim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Settlement {
@@ -39,9 +52,26 @@ pub enum Settlement {
 }
 
 impl Policy {
-    /// Whether a claim has to be proven. `claimed_upokt` is [`ClaimValue::upokt`](crate::price::ClaimValue::upokt), and
-    /// `seed_block_hash` the hash of the block at [`seed_height`](crate::window::seed_height). The claim is taken as
-    /// pending, whatever status it carries.
+    /// The policy that these parameters hold.
+    ///
+    /// # Errors
+    /// When the probability is not from 0 to 1, or the threshold is no amount of upokt.
+    pub fn new(params: &Params) -> Result<Self, PolicyError> {
+        let probability = params.proof_request_probability;
+        if !(0.0..=1.0).contains(&probability) {
+            return Err(PolicyError::Probability(probability));
+        }
+        let threshold = params.proof_requirement_threshold.as_ref();
+        Ok(Self {
+            probability,
+            threshold: upokt("proof_requirement_threshold", threshold)?,
+        })
+    }
+
+    /// Whether a claim has to be proven: if it is worth at least the threshold, or if the number that Go's `math/rand`
+    /// draws from SHA-256 of the claim and the seed block's hash is at most the probability. `claimed_upokt` is
+    /// [`ClaimValue::upokt`](crate::price::ClaimValue::upokt), and `seed_block_hash` the hash of the block at
+    /// [`seed_height`](crate::window::seed_height). The claim is taken as pending, whatever status it carries.
     #[must_use]
     pub fn requirement(
         &self,
@@ -59,8 +89,8 @@ impl Policy {
     }
 }
 
-/// The path that a session's proof has to come closest to. `seed_block_hash` is the hash of the block at
-/// [`seed_height`](crate::window::seed_height).
+/// The path that a session's proof has to come closest to: SHA-256 of the block hash and the id's digits.
+/// `seed_block_hash` is the hash of the block at [`seed_height`](crate::window::seed_height).
 #[must_use]
 pub fn proof_path(seed_block_hash: &[u8; 32], session_id: &str) -> Path {
     Sha256::new()

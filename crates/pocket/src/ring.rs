@@ -59,6 +59,11 @@ pub const RING_MAX: usize = 256;
 const HEAD: usize = 4 + 32 + 33;
 const PART: usize = 32 + 33;
 
+/// Most places in a signature for each key that may sign. Signers list a key once, or twice where an application or a
+/// gateway stands in two lists of the chain. Without a limit a stranger, who needs no key to make a verifier work,
+/// could repeat two keys [`RING_MAX`] times and so have it do 128 times the work of a ring of two.
+pub const REPEATS_MAX: usize = 4;
+
 /// Most bytes of a serialised signature.
 pub const SIGNATURE_MAX: usize = HEAD + PART * RING_MAX;
 
@@ -96,7 +101,7 @@ pub struct RingSignature {
 
 impl RingSignature {
     /// Reads a signature: the number of members, the first challenge, the key image, and a response and a key for each
-    /// member. Allocates 65 bytes for each of at most [`RING_MAX`] members.
+    /// member. Allocates at most twice the length of the bytes, which [`SIGNATURE_MAX`] bounds.
     ///
     /// Stricter than the network: it takes what is longer than needed, reduces scalars and lets a ring have one member.
     /// No honest signer makes such a signature.
@@ -219,6 +224,14 @@ pub enum VerifyError {
         /// What stands for the member's key; it may be no point at all.
         key: [u8; 33],
     },
+    /// The members are repeated too often.
+    #[error("ring signature: {found} members of a ring of {ring}, at most {REPEATS_MAX} for each")]
+    Repeated {
+        /// How many members the signature lists.
+        found: usize,
+        /// How many keys may sign.
+        ring: usize,
+    },
     /// It is not a signature of this message by a member.
     #[error("ring signature: does not belong to this message and these members")]
     Mismatch,
@@ -283,13 +296,17 @@ impl<'a> Raw<'a> {
 
     fn check_members(&self, ring: &Ring) -> Result<(), VerifyError> {
         let known = |bytes: &[u8; 33]| ring.members().iter().any(|key| key.as_bytes() == bytes);
-        match self.parts.iter().position(|part| !known(part.member)) {
-            None => Ok(()),
-            Some(index) => Err(VerifyError::Stranger {
+        if let Some(index) = self.parts.iter().position(|part| !known(part.member)) {
+            return Err(VerifyError::Stranger {
                 index,
                 key: *self.parts[index].member,
-            }),
+            });
         }
+        let (found, ring) = (self.parts.len(), ring.members().len());
+        if found > REPEATS_MAX * ring {
+            return Err(VerifyError::Repeated { found, ring });
+        }
+        Ok(())
     }
 
     fn check_points(&self) -> Result<(), RingError> {

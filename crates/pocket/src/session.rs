@@ -1,4 +1,6 @@
 //! Sessions: which blocks they span, what identifies them, who serves in them.
+//!
+//! As the chain's `x/shared` and `x/session` modules have it; heights and lengths are in blocks.
 
 use sha3::{Digest as _, Sha3_256};
 
@@ -55,6 +57,10 @@ impl Grid {
     }
 
     /// The session that a block belongs to. Before the first block it is all zeros.
+    ///
+    /// With n blocks in a session, counted from the anchor a, whose session has the number k: it starts at
+    /// `a + (height - a) / n * n`, has n blocks and the number `k + (height - a) / n`, all rounded down. Below the
+    /// anchor, and without one, a and k are 1.
     #[must_use]
     pub fn session_at(&self, height: i64) -> Session {
         if height <= 0 {
@@ -98,7 +104,8 @@ pub struct SessionKey<'a> {
 }
 
 impl SessionKey<'_> {
-    /// The session's id: 64 lower-case hexadecimal digits.
+    /// The session's id: 64 lower-case hexadecimal digits. SHA3-256 of block hash, service id, application address and
+    /// start in 8 bytes, the lowest first, with a full stop between any two.
     #[must_use]
     pub fn id(&self) -> String {
         let hash = self.hasher().finalize();
@@ -106,7 +113,9 @@ impl SessionKey<'_> {
     }
 
     /// Whom the chain chooses among the suppliers that are active for the service at the session's start, in the
-    /// chain's order. All of them, as they come, when there are no more than `count`.
+    /// chain's order. All of them, as they come, when there are no more than `count`. Otherwise those with the lowest
+    /// signed numbers in the first 8 bytes of SHA3-256 of what the id is a hash of, a full stop and the supplier's
+    /// address.
     #[must_use]
     pub fn suppliers<'s>(&self, candidates: &[&'s str], count: usize) -> Vec<&'s str> {
         let mut chosen = candidates.to_vec();

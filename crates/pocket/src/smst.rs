@@ -7,6 +7,10 @@
 //! [`Trie`] grows leaf by leaf and keeps the hashes of the leaves, so a root costs the inner nodes of what changed.
 //! [`Trie::seal`] ends its growth; only a [`Sealed`] trie proves, so what is proven is what was claimed.
 //!
+//! A trie that is lost or handed over is built again from its relays, in any order and with any repetitions: the root
+//! is the same, and a million relays take about one and a half times as long as hashing them. A clone is a checkpoint;
+//! with [`Values`] that only refer to relays elsewhere it takes some 46 bytes a leaf.
+//!
 //! ```
 //! use baton_pocket::smst::{Inline, Leaf, Trie, Value};
 //!

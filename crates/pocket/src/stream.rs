@@ -72,7 +72,8 @@ pub fn frame(response: &[u8]) -> Result<Vec<u8>, StreamError> {
 
 /// Splits a stream into encoded responses.
 ///
-/// Holds one unfinished response: at most the limit and the bytes of one call.
+/// Holds one unfinished response: at most the limit and the bytes of one call. What a call gives out is a copy of that,
+/// so together no more than eight times these bytes and 4 KiB are allocated.
 #[derive(Debug)]
 pub struct Responses {
     held: Vec<u8>,
@@ -100,7 +101,8 @@ impl Responses {
     ///
     /// # Errors
     ///
-    /// If a response is too long; then the stream is lost, and every later call says so again.
+    /// If a response is too long; then the stream is lost, with what came before in the same call, and every later call
+    /// says so again.
     pub fn push(&mut self, bytes: &[u8]) -> Result<Vec<Vec<u8>>, StreamError> {
         if let Some(error) = &self.failed {
             return Err(error.clone());
@@ -154,7 +156,8 @@ impl Responses {
 /// Splits a backend's body into lines and gathers them into batches.
 ///
 /// A `\r` before a `\n` is dropped, and a last line without an end gets one, as the reference relayer does; what is
-/// relayed may differ from the backend's body in these bytes. Holds one batch and one unfinished line.
+/// relayed may differ from the backend's body in these bytes. Holds one batch and one unfinished line, and a call gives
+/// out the batches that it fills: together no more than eight times these bytes and 4 KiB are allocated.
 #[derive(Debug, Default)]
 pub struct Lines {
     batch: Vec<u8>,
@@ -169,7 +172,8 @@ impl Lines {
     ///
     /// # Errors
     ///
-    /// If a line is too long; then the stream is lost, and every later call says so again.
+    /// If a line is too long; then the stream is lost, and every later call says so again. The whole lines before it
+    /// are still there for [`Self::finish`].
     pub fn push(&mut self, body: &[u8]) -> Result<Vec<Vec<u8>>, StreamError> {
         if let Some(error) = &self.failed {
             return Err(error.clone());
@@ -185,6 +189,10 @@ impl Lines {
                     offset: self.offset,
                 };
                 self.failed = Some(error.clone());
+                // What came before is still the backend's answer.
+                full.push(std::mem::take(&mut self.batch));
+                self.batch = full.concat();
+                self.line = Vec::new();
                 return Err(error);
             }
             self.line.extend_from_slice(text);

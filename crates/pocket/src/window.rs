@@ -1,4 +1,7 @@
 //! The windows of a session: when its relays count, when it is claimed, proven and settled.
+//!
+//! As the chain's `x/shared` module has it; all heights are of blocks that hold a transaction, so what is sent when the
+//! newest block has height h can be in block h + 1 at the earliest.
 
 use crate::gorand::GoRand;
 use crate::message::pocket::shared::Params;
@@ -18,17 +21,17 @@ pub struct Offsets {
 /// The heights that matter after a session's end. Both ends of a window belong to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Windows {
-    /// Last block at which late relays of the session are taken.
+    /// Last block at which late relays of the session are taken: the session's end and the grace offset.
     pub grace_end: i64,
-    /// First block that may hold a claim.
+    /// First block that may hold a claim: the session's end, the offset and 1.
     pub claim_open: i64,
-    /// Last block that may hold a claim.
+    /// Last block that may hold a claim: the first and the offset of the close.
     pub claim_close: i64,
-    /// First block that may hold a proof.
+    /// First block that may hold a proof: the last for claims and the offset, which may be 0.
     pub proof_open: i64,
-    /// Last block that may hold a proof.
+    /// Last block that may hold a proof: the first and the offset of the close.
     pub proof_close: i64,
-    /// The block that settles the claims.
+    /// The block that settles the claims: the session's end, the four offsets of the windows, and 1.
     pub settlement: i64,
 }
 
@@ -80,7 +83,8 @@ impl Offsets {
         }
     }
 
-    /// How many sessions of an application can be unsettled at once, the present one not counted.
+    /// How many sessions of an application can be unsettled at once, the present one not counted: the sum of the four
+    /// offsets over the blocks of a session, rounded up.
     #[must_use]
     pub const fn pending_sessions(&self, grid: &Grid) -> i64 {
         let offset = self.settlement_offset();
@@ -129,7 +133,7 @@ impl Windows {
 /// before the first that may hold the proof.
 #[must_use]
 pub const fn seed_height(earliest_proof: i64) -> i64 {
-    earliest_proof - 1
+    earliest_proof.saturating_sub(1)
 }
 
 /// Whether the chain spreads its suppliers over a window.
@@ -155,7 +159,8 @@ impl Spread<'_> {
                 supplier,
             } => {
                 let drawn = GoRand::from_parts(&[*open_block_hash, supplier.as_bytes()]).int63();
-                open.saturating_add(drawn.checked_rem(close - open).unwrap_or(0))
+                let length = close.saturating_sub(open);
+                open.saturating_add(drawn.checked_rem(length).unwrap_or(0))
             }
         }
     }

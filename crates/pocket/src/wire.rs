@@ -59,14 +59,6 @@ pub enum Fault {
     /// More entries than are allowed.
     #[error("more than {0} entries")]
     Entries(usize),
-    /// More bytes than are allowed.
-    #[error("{found} bytes, at most {limit} are allowed")]
-    Size {
-        /// The limit in bytes.
-        limit: usize,
-        /// How many bytes there are.
-        found: usize,
-    },
 }
 
 /// The wire type of numbers.

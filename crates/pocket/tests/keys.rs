@@ -70,7 +70,12 @@ fn what_is_no_public_key_is_refused() {
         "zz".repeat(33).parse::<PublicKey>(),
         Err(PublicKeyError::Digit(0))
     );
-    assert_eq!("02".parse::<PublicKey>(), Err(PublicKeyError::Length(1)));
+    for (text, bytes) in [("02", 2), (&"0".repeat(67), 67)] {
+        assert_eq!(
+            text.parse::<PublicKey>(),
+            Err(PublicKeyError::Digits(bytes))
+        );
+    }
 }
 
 #[test]

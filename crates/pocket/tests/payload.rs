@@ -180,6 +180,12 @@ fn a_line_has_a_limit() {
     assert_eq!(lines.push(b"y"), Err(error.clone()));
     assert_eq!(lines.push(b"z"), Err(error));
     assert_eq!(lines.finish().as_deref(), Some(b"first\n".as_slice()));
+
+    // The batch that the same call filled is not lost with the line behind it.
+    let mut lines = Lines::default();
+    let body = [b"x\n".repeat(150), vec![b'y'; LINE_MAX + 1]].concat();
+    assert_eq!(lines.push(&body), Err(StreamError::Line { offset: 300 }));
+    assert_eq!(lines.finish(), Some(b"x\n".repeat(150)));
 }
 
 proptest! {

@@ -57,7 +57,6 @@ impl Window {
 
 /// Multiples j 2^(w i) P of a point P for every digit i and value j: a product takes one addition per digit and no
 /// doubling.
-#[derive(Debug)]
 pub(crate) struct Comb {
     window: Window,
     entries: Vec<Entry>,
@@ -81,16 +80,16 @@ impl Comb {
             let fresh = sums(&rows, &last);
             rows.extend(fresh.chunks_exact(digits).map(<[Affine]>::to_vec));
         }
-        let entries = (0..digits)
-            .flat_map(|digit| {
-                let count = if digit + 1 < digits {
-                    window.multiples()
-                } else {
-                    window.last()
-                };
-                rows.iter().take(count).map(move |row| Entry(row[digit]))
-            })
-            .collect();
+        // Reserved exactly: memory is accounted for by the number of entries.
+        let mut entries = Vec::with_capacity(window.entries());
+        for digit in 0..digits {
+            let count = if digit + 1 < digits {
+                window.multiples()
+            } else {
+                window.last()
+            };
+            entries.extend(rows.iter().take(count).map(|row| Entry(row[digit])));
+        }
         Self { window, entries }
     }
 

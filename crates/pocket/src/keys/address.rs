@@ -28,7 +28,7 @@ pub struct Address([u8; 20]);
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum AddressError {
     /// The length is wrong.
-    #[error("an address has {TEXT_LENGTH} characters, not {0}")]
+    #[error("an address has {TEXT_LENGTH} bytes of text, not {0}")]
     Length(usize),
     /// Something else comes first.
     #[error("an address begins with {ADDRESS_PREFIX}1, in lower case")]
@@ -62,7 +62,7 @@ impl FromStr for Address {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         if text.len() != TEXT_LENGTH {
-            return Err(AddressError::Length(text.chars().count()));
+            return Err(AddressError::Length(text.len()));
         }
         let lower = !text.bytes().any(|byte| byte.is_ascii_uppercase());
         let parsed = CheckedHrpstring::new::<Bech32>(text).map_err(|_| AddressError::Checksum)?;

@@ -1,8 +1,9 @@
 //! Files of keys, in the two formats of the reference relayer.
 //!
 //! Both are YAML, of which JSON is a part. Of YAML only what key files need is taken: mappings, lists and text;
-//! anchors, aliases and tags are refused, and with them every way to make a small file large. Texts are erased after
-//! use as far as the parser lets go of them. No error shows any part of a value.
+//! anchors, aliases and tags are refused, and with them every way to make a small file large: no more than 64 bytes for
+//! each byte of the file and 32 KiB are allocated. Texts are erased after use as far as the parser lets go of them. No
+//! error shows any part of a value.
 
 use std::borrow::Cow;
 
@@ -89,7 +90,8 @@ pub enum KeysFault {
 ///
 /// # Errors
 ///
-/// If it is anything else, a key is none, or there are none or two of the same. Other fields are ignored.
+/// If it is anything else, a key is none, or there are none or two of the same: with the field, the line and the
+/// column. Other fields are ignored.
 pub fn parse_keys_file(text: &str) -> Result<Vec<SecretKey>, KeysError> {
     let mut source = Source::open(text)?;
     let mut keys = None;
@@ -115,7 +117,8 @@ pub fn parse_keys_file(text: &str) -> Result<Vec<SecretKey>, KeysError> {
 ///
 /// # Errors
 ///
-/// If it is anything else, the key is none, or the address is not the key's. Other fields are ignored.
+/// If it is anything else, the key is none, or the address is not the key's: with the field, the line and the column.
+/// Other fields are ignored.
 pub fn parse_key_file(text: &str) -> Result<SecretKey, KeysError> {
     const ADDRESS: &str = "operator_address";
     const KEY: &str = "private_key_hex";

@@ -3,7 +3,7 @@
 use thiserror::Error;
 
 use crate::keys::{Address, AddressError};
-use crate::message::{RelayRequest, RelayResponse, SessionHeader};
+use crate::message::{Relay, RelayRequest, RelayResponse, SessionHeader};
 
 /// Most characters of a service id: the chain's limit.
 pub const SERVICE_ID_MAX: usize = 42;
@@ -36,6 +36,9 @@ pub enum FieldError {
         /// The last block.
         end: i64,
     },
+    /// The field has another value in the session, claim or proof that the relay should belong to.
+    #[error("{0}: differs from the session's, claim's or proof's")]
+    Differs(&'static str),
 }
 
 /// Basic validity of a request.
@@ -106,6 +109,67 @@ pub fn check_header(header: &SessionHeader) -> Result<(), FieldError> {
     Ok(())
 }
 
+/// Compares a header with that of the session on chain, field by field.
+///
+/// # Errors
+///
+/// Names the first field that differs.
+pub fn check_same_header(found: &SessionHeader, session: &SessionHeader) -> Result<(), FieldError> {
+    let SessionHeader {
+        application_address,
+        service_id,
+        session_id,
+        session_start_block_height,
+        session_end_block_height,
+    } = session;
+    let fields = [
+        (
+            "SessionHeader.application_address",
+            found.application_address == *application_address,
+        ),
+        ("SessionHeader.service_id", found.service_id == *service_id),
+        ("SessionHeader.session_id", found.session_id == *session_id),
+        (
+            "SessionHeader.session_start_block_height",
+            found.session_start_block_height == *session_start_block_height,
+        ),
+        (
+            "SessionHeader.session_end_block_height",
+            found.session_end_block_height == *session_end_block_height,
+        ),
+    ];
+    match fields.iter().find(|(_, same)| !same) {
+        Some((field, _)) => Err(FieldError::Differs(field)),
+        None => Ok(()),
+    }
+}
+
+/// Checks what the chain demands of a proven relay besides its signatures and its place in the trie: both parts are
+/// there and valid by themselves, both headers are the claim's, and the request was for the supplier that proves.
+///
+/// # Errors
+///
+/// Names the first field that breaks a rule.
+pub fn check_proven<'a>(
+    relay: &'a Relay,
+    header: &SessionHeader,
+    supplier_operator_address: &str,
+) -> Result<(&'a RelayRequest, &'a RelayResponse), FieldError> {
+    let request = relay.req.as_ref().ok_or(FieldError::Empty("Relay.req"))?;
+    let response = relay.res.as_ref().ok_or(FieldError::Empty("Relay.res"))?;
+    check_request(request)?;
+    if request.meta.supplier_operator_address != supplier_operator_address {
+        let field = "RelayRequestMetadata.supplier_operator_address";
+        return Err(FieldError::Differs(field));
+    }
+    check_response(response)?;
+    let headers = [&request.meta.session_header, &response.meta.session_header];
+    for found in headers.into_iter().flatten() {
+        check_same_header(found, header)?;
+    }
+    Ok((request, response))
+}
+
 /// Checks a service id: 1 to [`SERVICE_ID_MAX`] letters, digits, `-` or `_`.
 ///
 /// # Errors
@@ -120,6 +184,6 @@ pub fn check_service_id(id: &str) -> Result<(), FieldError> {
 }
 
 /// The beginning of a value, for an error.
-fn quote(value: &str) -> String {
+pub(crate) fn quote(value: &str) -> String {
     value[..value.floor_char_boundary(QUOTE_MAX)].to_owned()
 }

@@ -38,10 +38,11 @@ pub enum RingAccountsError {
 }
 
 impl RingAccounts {
-    /// The accounts in a session that ends at `session_end`: the application, its gateways, and the gateways that it
-    /// left but that were still its own in that session.
+    /// The accounts in a session that ends at the height `session_end`: the application, its gateways, and the gateways
+    /// that it left but that were still its own in that session.
     #[must_use]
-    pub fn of(application: &Application, session_end: u64) -> Self {
+    pub fn of(application: &Application, session_end: i64) -> Self {
+        let session_end = u64::try_from(session_end).unwrap_or(0);
         let left = application
             .pending_undelegations
             .range(session_end..)

@@ -26,7 +26,6 @@ pub(super) struct Key {
 }
 
 /// What was computed about a key.
-#[derive(Debug)]
 pub(super) struct Known {
     /// The point, and for a member the point it hashes to.
     points: Vec<Affine>,
@@ -35,13 +34,12 @@ pub(super) struct Known {
 }
 
 /// Known keys, the least recently used of which go when memory is used up.
-#[derive(Debug)]
 pub(super) struct Cache {
     limit: usize,
     state: Mutex<State>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct State {
     entries: BTreeMap<Key, Entry>,
     /// Keys by when they were used last.
@@ -50,7 +48,6 @@ struct State {
     memory: usize,
 }
 
-#[derive(Debug)]
 struct Entry {
     known: Arc<Known>,
     seen: u32,

@@ -3,6 +3,7 @@
 use k256::elliptic_curve::ops::Reduce;
 use k256::{FieldBytes, Scalar};
 use sha3::{Digest, Sha3_256, Sha3_512};
+use zeroize::Zeroizing;
 
 use crate::curve::{Affine, Field};
 use crate::keys::PublicKey;
@@ -63,9 +64,10 @@ pub(super) fn challenge_of(message: &[u8; 32], left: &[u8; 33], right: &[u8; 33]
     scalar_of(Sha3_512::new_with_prefix(input))
 }
 
-/// What a hasher took in, as a scalar without the shift: all values are equally likely.
+/// What a hasher took in, as a scalar without the shift: all values are equally likely. A signer's nonce comes from
+/// here, so time does not depend on the digest, which is erased.
 pub(super) fn uniform(hasher: Sha3_512) -> Scalar {
-    let digest: [u8; 64] = hasher.finalize().into();
+    let digest = Zeroizing::new(<[u8; 64]>::from(hasher.finalize()));
     let (mut high, mut low) = (FieldBytes::default(), FieldBytes::default());
     high.copy_from_slice(&digest[..32]);
     low.copy_from_slice(&digest[32..]);

@@ -1,4 +1,6 @@
-//! Signing. All that touches the secret key or a nonce is k256's constant-time arithmetic.
+//! Signing. All that touches the secret key or a nonce is k256's constant-time arithmetic. What holds them by name is
+//! erased, the states of hashers included; copies that the compiler leaves on the stack are not. Which member signs is
+//! not hidden from whoever can measure the time or the cache of the signer's own process.
 
 use k256::elliptic_curve::Group;
 use k256::elliptic_curve::group::GroupEncoding;
@@ -55,7 +57,7 @@ pub fn sign(
 
     let mut source = Sha3_512::new_with_prefix(DOMAIN);
     source.update(entropy);
-    source.update(secret.to_bytes());
+    source.update(Zeroizing::new(<[u8; 32]>::from(secret.to_bytes())));
     source.update(message);
     members
         .iter()

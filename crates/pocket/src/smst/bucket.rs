@@ -23,7 +23,7 @@ pub(super) type Prefix = u32;
 pub(super) const PREFIX_BITS: u32 = Prefix::BITS;
 
 /// Leaves in the order of their insertion, and the digest of all of them together.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub(super) struct Bucket {
     /// Apart from the rest, so that looking for one reads few cache lines.
     prefixes: Vec<Prefix>,

@@ -96,10 +96,7 @@ impl ClosestProof {
     /// # Errors
     /// The first thing that is wrong.
     pub fn verify_as_chain(&self, root: &Digest) -> Result<(), ProofError> {
-        let depth = usize::from(self.depth);
-        if depth > PATH_BITS {
-            return Err(ProofError::Depth { found: self.depth });
-        }
+        self.check_depth()?;
         self.check_walk()?;
         if self.side_nodes.len() > PATH_BITS {
             return Err(self.side_nodes_error());
@@ -168,8 +165,16 @@ impl ClosestProof {
         Ok(())
     }
 
-    fn check_form(&self) -> Result<(), ProofError> {
+    fn check_depth(&self) -> Result<usize, ProofError> {
         let depth = usize::from(self.depth);
+        if depth > PATH_BITS {
+            return Err(ProofError::Depth { found: self.depth });
+        }
+        Ok(depth)
+    }
+
+    fn check_form(&self) -> Result<(), ProofError> {
+        let depth = self.check_depth()?;
         if self.side_nodes.len() != depth {
             return Err(self.side_nodes_error());
         }

@@ -16,7 +16,7 @@ const _: () = assert!(POSITION_BITS as usize == ADDRESS_LEN * 8 - 1);
 
 /// Values and weights. The chain weighs all relays of a session alike, so the first value's weight is the usual one and
 /// costs nothing; others are kept beside it.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub(super) struct Shelf<V> {
     values: V,
     usual_weight: Option<u64>,

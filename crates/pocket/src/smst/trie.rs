@@ -1,21 +1,24 @@
 //! The trie while it grows, and after.
 
+use std::fmt;
+
 use super::bucket::{Bucket, Entry, PREFIX_BITS, Prefix, prefix_of};
 use super::shelf::Shelf;
 use super::{ClosestProof, Digest, Kept, Leaf, Path, Values, Workers, prove};
 
-/// Leaves in a bucket, on average, when all buckets are split. More make finding a leaf slower; with fewer, what a
-/// bucket takes beside its leaves shows: about 100 bytes, and room for 4 entries.
-const BUCKET_LEAVES: u64 = 128;
+/// Leaves in a bucket, on average, before all buckets are split. With fewer, most insertions fetch a bucket that is not
+/// in the processor's cache, and what a bucket takes beside its leaves shows: about 100 bytes, and room for 4 entries.
+/// With more, finding a leaf takes longer: see docs/performance.md.
+const BUCKET_LEAVES: u64 = 256;
 
-/// Bits that buckets share, at most: what 134 million leaves need. Beyond that buckets grow instead.
+/// Bits that buckets share, at most: what 268 million leaves need. Beyond that buckets grow instead.
 const BUCKET_BITS_MAX: u32 = 20;
 
 /// A session's relays: the leaves, and what is known of the nodes above them.
 ///
 /// Besides its value, a leaf takes 41 bytes and a share of what is allocated in advance: about 45 together when there
 /// are many leaves of equal weight. One whose weight differs from the first leaf's takes some 30 more.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Trie<V = Kept> {
     shelf: Shelf<V>,
     /// By the first bits of their leaves' paths; the number of buckets is a power of two.
@@ -25,7 +28,7 @@ pub struct Trie<V = Kept> {
 }
 
 /// A trie whose root was taken for a claim. It takes no more leaves, so every proof is of the claimed root.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Sealed<V = Kept> {
     trie: Trie<V>,
     root: Digest,
@@ -212,6 +215,22 @@ impl<V: Values> Sealed<V> {
     /// When the trie is empty.
     pub fn prove(&self, path: &Path) -> Result<ClosestProof, TrieError> {
         prove::closest(&self.trie, path)
+    }
+}
+
+/// Shows no relay: there may be millions, and what is in them is not for logs.
+impl<V> fmt::Debug for Trie<V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Trie")
+            .field("count", &self.count)
+            .field("sum", &self.sum)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<V> fmt::Debug for Sealed<V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Sealed").field(&self.root).finish()
     }
 }
 

@@ -1,6 +1,7 @@
 //! Where the values of leaves are kept.
 
 use std::borrow::Cow;
+use std::fmt;
 
 /// Positions that a trie can tell apart: 2^39, half a TiB of values where a position is that of a byte.
 pub(super) const POSITION_BITS: u32 = 39;
@@ -20,7 +21,7 @@ pub trait Values {
 }
 
 /// Values in memory: appended to chunks, so that growth never copies them and wastes little.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Kept {
     chunks: Vec<Vec<u8>>,
     /// Bytes of all chunks.
@@ -66,6 +67,12 @@ impl Values for Kept {
         let rest = &chunk[(position & ((1 << CHUNK_BITS) - 1)) as usize..];
         let (length, begin) = decode_length(rest);
         Cow::Borrowed(&rest[begin..begin + length])
+    }
+}
+
+impl fmt::Debug for Kept {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Kept({} bytes)", self.size)
     }
 }
 

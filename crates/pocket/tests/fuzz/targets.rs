@@ -84,8 +84,8 @@ impl Target {
             Self::Request | Self::Response | Self::Relay => 2 * length + small,
             // A map entry with its name, header and values for 6 bytes; a value for 2.
             Self::HttpRequest | Self::HttpResponse => 64 * length + small,
-            // 48 bytes of scalar and pointer for 65, and the signature itself.
-            Self::Ring => 4 * length + small,
+            // 40 bytes of scalar and pointer for 65, and 72 of the signature itself.
+            Self::Ring => 2 * length + small,
             // What the YAML parser holds: tokens, and texts of its own.
             Self::KeysFile | Self::KeyFile => 64 * length + 8 * small,
             // What is held and what is given out, in buffers that double.

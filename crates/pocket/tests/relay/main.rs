@@ -8,7 +8,7 @@ use baton_pocket::message::{
     Relay, RelayMinerError, RelayRequest, RelayRequestMetadata, RelayResponse,
     RelayResponseMetadata, SessionHeader,
 };
-use baton_pocket::relay::{self, RespondError};
+use baton_pocket::relay::{self, AnswerError, RespondError};
 use proptest::prelude::*;
 use prost::Message;
 use sha2::{Digest, Sha256};
@@ -128,8 +128,9 @@ fn what_is_non_null_is_always_on_the_wire() {
 
 #[test]
 fn hashes_are_of_what_is_encoded_again() {
-    // Payload first, an unknown field, the metadata in two parts, a field twice.
-    let mut bytes = b"\x12\x05first\x3a\x02??".to_vec();
+    // Payload first, with a length in more bytes than it needs, an unknown field, the metadata in two parts, a field
+    // twice.
+    let mut bytes = b"\x12\x85\x80\x00first\x3a\x02??".to_vec();
     let meta = RelayRequestMetadata {
         supplier_operator_address: SUPPLIER.to_owned(),
         ..RelayRequestMetadata::default()
@@ -163,6 +164,35 @@ fn old_responses_are_signed_over_their_payload() {
     assert_ne!(relay::response_hash(&response), before);
     let answer = relay::verify_response(&response, &key.public_key());
     assert_eq!(answer, Err(SignatureError::Mismatch));
+}
+
+#[test]
+fn an_answer_is_checked_with_its_payload() {
+    let key = supplier();
+    let public = key.public_key();
+    let good = relay::respond(&request(), b"answer".to_vec(), &key).unwrap();
+    assert_eq!(relay::verify_answer(&good, &public), Ok(()));
+    let mut other = good.clone();
+    other.payload = b"another".to_vec();
+    assert_eq!(relay::verify_response(&other, &public), Ok(()));
+    let answer = relay::verify_answer(&other, &public);
+    assert_eq!(answer, Err(AnswerError::Payload));
+    other.payload_hash = relay::payload_hash(&other.payload).unwrap().to_vec();
+    let answer = relay::verify_answer(&other, &public);
+    assert_eq!(answer, Err(SignatureError::Mismatch.into()));
+    let mut old = good;
+    old.payload_hash.clear();
+    relay::sign_response(&mut old, &key);
+    assert_eq!(relay::verify_answer(&old, &public), Ok(()));
+
+    let error = RelayMinerError {
+        code: 10,
+        ..RelayMinerError::default()
+    };
+    let answer = relay::respond_with_error(&request(), b"late".to_vec(), error.clone(), &key);
+    let failed = answer.unwrap();
+    assert_eq!(failed.relay_miner_error, Some(error));
+    assert_eq!(relay::verify_answer(&failed, &public), Ok(()));
 }
 
 #[test]

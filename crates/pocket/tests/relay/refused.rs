@@ -1,11 +1,11 @@
 //! Bytes that are no relay, and relays that are not valid.
 
 use baton_pocket::keys::AddressError;
-use baton_pocket::message::{RelayRequest, SessionHeader};
+use baton_pocket::message::{Relay, RelayRequest, SessionHeader};
 use baton_pocket::relay::{self, FieldError};
 use baton_pocket::{DecodeError, Fault};
 
-use crate::{request, supplier};
+use crate::{header, request, supplier};
 
 /// A name, the bytes, and the field, the offset and the fault of the error.
 type Case = (&'static str, &'static [u8], &'static str, usize, Fault);
@@ -234,6 +234,60 @@ fn basic_validity_names_the_field() {
         relay::check_response(&response),
         Err(FieldError::Empty(field))
     );
+}
+
+#[test]
+fn a_proven_relay_is_of_the_claim() {
+    let mut good = request();
+    good.meta.signature = vec![1];
+    let key = supplier();
+    let response = relay::respond(&good, b"x".to_vec(), &key).unwrap();
+    let whole = |request: &RelayRequest| Relay {
+        req: Some(request.clone()),
+        res: Some(response.clone()),
+    };
+    let relay = whole(&good);
+    let (header, address) = (header(), key.address().to_string());
+    let check = |relay: &Relay| relay::check_proven(relay, &header, &address).map(|_| ());
+    assert_eq!(check(&relay), Ok(()));
+    let missing = |req, res| relay::check_proven(&Relay { req, res }, &header, &address).err();
+    let (req, res) = (relay.req.clone(), relay.res.clone());
+    assert_eq!(missing(None, res), Some(FieldError::Empty("Relay.req")));
+    assert_eq!(missing(req, None), Some(FieldError::Empty("Relay.res")));
+    let other = relay::check_proven(&relay, &header, "pokt1other").unwrap_err();
+    let field = "RelayRequestMetadata.supplier_operator_address";
+    assert_eq!(other, FieldError::Differs(field));
+
+    let other_application = supplier().address().to_string();
+    type Change<'a> = (&'a str, &'a dyn Fn(&mut SessionHeader));
+    let changes: [Change<'_>; 5] = [
+        ("application_address", &|h| {
+            h.application_address.clone_from(&other_application);
+        }),
+        ("service_id", &|h| h.service_id.push('2')),
+        ("session_id", &|h| h.session_id.push('0')),
+        ("session_start_block_height", &|h| {
+            h.session_start_block_height += 1;
+        }),
+        ("session_end_block_height", &|h| {
+            h.session_end_block_height += 1;
+        }),
+    ];
+    for (name, change) in changes {
+        let refusal =
+            format!("SessionHeader.{name}: differs from the session's, claim's or proof's");
+        let mut asked = relay.clone();
+        edit(asked.req.as_mut().unwrap(), change);
+        assert_eq!(check(&asked).unwrap_err().to_string(), refusal, "request");
+        let mut answered = relay.clone();
+        let meta = &mut answered.res.as_mut().unwrap().meta;
+        change(meta.session_header.as_mut().unwrap());
+        assert_eq!(
+            check(&answered).unwrap_err().to_string(),
+            refusal,
+            "response"
+        );
+    }
 }
 
 fn edit(request: &mut RelayRequest, change: impl FnOnce(&mut SessionHeader)) {

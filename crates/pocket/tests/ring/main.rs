@@ -6,8 +6,8 @@ use baton_pocket::keys::{PublicKey, SecretKey};
 use baton_pocket::message::Application;
 use baton_pocket::message::pocket::application::UndelegatingGatewayList;
 use baton_pocket::ring::{
-    self, RING_MAX, Ring, RingAccounts, RingAccountsError, RingSignature, SignError, Verifier,
-    VerifyError, hash_to_point, hash_to_scalar, plain,
+    self, REPEATS_MAX, RING_MAX, Ring, RingAccounts, RingAccountsError, RingSignature, SignError,
+    Verifier, VerifyError, hash_to_point, hash_to_scalar, plain,
 };
 use proptest::prelude::*;
 use serde::Deserialize;
@@ -216,6 +216,19 @@ fn members_are_a_set_to_the_verifier() {
             "a subset, repeated"
         );
     }
+    let often = |count| {
+        let ring = Ring::new(vec![secret(0).public_key(); count]);
+        let signature = ring::sign(&ring, &secret(0), &message, &[0; 32]);
+        both(
+            &verifier,
+            &signature.unwrap().to_bytes(),
+            &message,
+            &ring_of(1),
+        )
+    };
+    assert_eq!(often(REPEATS_MAX), Ok(()));
+    let (found, ring) = (REPEATS_MAX + 1, 1);
+    assert_eq!(often(found), Err(VerifyError::Repeated { found, ring }));
     let bytes = ring::sign(&ring_of(3), &secret(0), &message, &[0; 32])
         .unwrap()
         .to_bytes();
@@ -325,6 +338,29 @@ fn kept_tables_stay_within_the_bound() {
         }
     }
     assert!(most > limit / 2, "the bound was reached: {most} of {limit}");
+}
+
+/// Every bit of one signature and of its message, where the property below tries some bits of many.
+#[test]
+fn no_bit_can_be_flipped() {
+    let (verifier, ring) = (Verifier::new(0), ring_of(2));
+    let signature = ring::sign(&ring, &secret(1), &[5; 32], &[6; 32]).unwrap();
+    let good = signature.to_bytes();
+    for _ in 0..4 {
+        assert_eq!(verifier.verify(&good, &[5; 32], &ring), Ok(()));
+    }
+    for bit in 0..good.len() * 8 {
+        let mut bytes = good.clone();
+        bytes[bit / 8] ^= 1 << (bit % 8);
+        let answer = verifier.verify(&bytes, &[5; 32], &ring);
+        assert!(answer.is_err(), "bit {bit}");
+    }
+    for bit in 0..256 {
+        let mut message = [5; 32];
+        message[bit / 8] ^= 1 << (bit % 8);
+        let answer = verifier.verify(&good, &message, &ring);
+        assert_eq!(answer, Err(VerifyError::Mismatch), "bit {bit}");
+    }
 }
 
 proptest! {

@@ -1,9 +1,9 @@
 //! Sessions, windows, requirements and prices: against the chain's numbers, and against exact models.
 
 use baton_pocket::gorand::GoRand;
-use baton_pocket::message::SessionHeader;
-use baton_pocket::message::pocket::proof::{Claim, ClaimProofStatus};
+use baton_pocket::message::pocket::proof::{self, Claim, ClaimProofStatus};
 use baton_pocket::message::pocket::shared::Params;
+use baton_pocket::message::{Coin, SessionHeader};
 use baton_pocket::price::{Price, PriceError};
 use baton_pocket::requirement::{Policy, Requirement, Settlement, proof_path, settlement};
 use baton_pocket::session::{Grid, Session, SessionKey};
@@ -365,6 +365,37 @@ fn proofs_are_required_by_worth_or_by_chance() {
         "the status is left out"
     );
     assert_eq!(required(below, 0, invalid), Requirement::NotRequired);
+}
+
+#[test]
+fn a_policy_comes_from_the_chains_parameters() {
+    let params = |probability, amount: &str| proof::Params {
+        proof_request_probability: probability,
+        proof_requirement_threshold: Some(Coin {
+            denom: "upokt".to_owned(),
+            amount: amount.to_owned(),
+        }),
+        ..proof::Params::default()
+    };
+    let policy = Policy {
+        probability: 0.25,
+        threshold: 20_000_000,
+    };
+    assert_eq!(Policy::new(&params(0.25, "20000000")), Ok(policy));
+    for wrong in [-0.1, 1.1, f64::NAN] {
+        let refusal = Policy::new(&params(wrong, "1")).unwrap_err().to_string();
+        let expected = format!("proof_request_probability: must be from 0 to 1, not {wrong}");
+        assert_eq!(refusal, expected);
+    }
+    let refusal = Policy::new(&params(0.25, "x")).unwrap_err().to_string();
+    assert!(
+        refusal.starts_with("proof_requirement_threshold: "),
+        "{refusal}"
+    );
+    let missing = Policy::new(&proof::Params::default())
+        .unwrap_err()
+        .to_string();
+    assert_eq!(missing, "proof_requirement_threshold: is missing");
 }
 
 #[test]

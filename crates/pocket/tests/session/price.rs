@@ -2,7 +2,10 @@
 
 use baton_pocket::difficulty::Target;
 use baton_pocket::message::pocket::shared::Params;
-use baton_pocket::price::{Budget, Price, PriceError, check_sum, settlement_floor, slashed};
+use baton_pocket::price::{
+    Budget, COMPUTE_UNITS_MAX, Price, PriceError, check_compute_units, check_sum, settlement_floor,
+    slashed,
+};
 use baton_pocket::smst::Digest;
 use num_bigint::BigUint;
 use proptest::prelude::*;
@@ -87,6 +90,32 @@ fn budgets_are_charged_only_within_their_limits() {
         2,
         "the order of divisions matters"
     );
+}
+
+#[test]
+fn budgets_by_factor_are_rounded_as_floats_are() {
+    let left = |stake, factor| Budget::by_factor(stake, factor).map(|budget| budget.left());
+    assert_eq!(left(1_000_000, 0.1), Some(100_000));
+    assert_eq!(left(999, 0.5), Some(499));
+    assert_eq!(left(3, 2.5), Some(7));
+    assert_eq!(
+        left((1 << 53) + 1, 1.0),
+        Some(1 << 53),
+        "a float has 53 bits"
+    );
+    for factor in [-0.1, f64::NAN, f64::INFINITY] {
+        assert_eq!(left(1, factor), None, "{factor}");
+    }
+}
+
+#[test]
+fn compute_units_have_a_range() {
+    for found in [0, COMPUTE_UNITS_MAX + 1, u64::MAX] {
+        let error = PriceError::ComputeUnits { found };
+        assert_eq!(check_compute_units(found), Err(error));
+    }
+    assert_eq!(check_compute_units(1), Ok(()));
+    assert_eq!(check_compute_units(2_097_152), Ok(()));
 }
 
 #[test]

@@ -354,8 +354,13 @@ fn refused_proofs_say_why() {
     ));
     let mut deep = proof.clone();
     deep.depth = 257;
+    let refusal = Err(ProofError::Depth { found: 257 });
+    assert_eq!(deep.verify_as_chain(&root), refusal);
+    deep.side_nodes.resize(257, Digest::EMPTY);
+    deep.sibling = Some([&[2, 1, 2], &[0; 96][..]].concat());
     assert_eq!(
-        deep.verify_as_chain(&root),
-        Err(ProofError::Depth { found: 257 })
+        deep.verify(&root, &path),
+        refusal,
+        "with as many side nodes"
     );
 }
