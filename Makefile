@@ -8,7 +8,7 @@ export PATH := $(PATH):$(CARGO_BIN)
 export BATON_ANVIL ?= $(TOOLS)/bin/anvil
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test soak soak-mutants bench lint fmt tools rust clippy anvil redis deny
+.PHONY: help demo test soak soak-mutants bench lint fmt tools rust clippy anvil redis deny sdk schemathesis
 
 help: ## List what can be made
 	@echo 'Baton relays work to blockchains. Start with `make demo`.'
@@ -20,7 +20,7 @@ help: ## List what can be made
 demo: rust anvil ## Send 500 transfers, kill the engine half way, count what was executed
 	$(CARGO) run --release --locked -p baton -- demo $(ARGS)
 
-test: rust anvil redis ## Run every test
+test: rust anvil redis sdk schemathesis ## Run every test
 	$(CARGO) test --workspace --locked $(ARGS)
 
 soak: rust ## Run seeds of the simulator until stopped; replay one with ARGS="--seed N"
@@ -42,7 +42,7 @@ lint: rust clippy deny ## Check format, lints, documentation and dependencies
 fmt: rust clippy ## Format the sources
 	$(CARGO) fmt --all
 
-tools: rust clippy anvil redis deny ## Install what the other targets need, and say what was done
+tools: rust clippy anvil redis deny sdk schemathesis ## Install what the other targets need, and say what was done
 
-rust clippy anvil redis deny:
+rust clippy anvil redis deny sdk schemathesis:
 	@scripts/tools $@

@@ -2,6 +2,7 @@
 //! concrete backends.
 
 mod backends;
+mod courier;
 mod definitions;
 mod signers;
 pub(crate) mod store;
@@ -23,6 +24,7 @@ use baton_edge::{
 use baton_engine::driver::{DriverMetrics, DriverOptions};
 use baton_engine::registry::{Definitions, Registry};
 use baton_engine::service::{Ids, RPC_METHODS, Service, ServiceOptions, http};
+use baton_engine::webhooks::WebhookMetrics;
 use baton_engine::{SharedClock, SharedStore};
 use baton_model::Timestamp;
 use baton_vault::keys::uuid_v4;
@@ -34,6 +36,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use crate::config::{Content, Report, Server, Settings};
 use crate::rpc_metrics::RpcMetrics;
 use backends::AppBackends;
+use courier::HttpCourier;
 use supervisor::{Running, Supervisor};
 
 /// How long a baton lasts without renewal.
@@ -96,11 +99,14 @@ impl App {
         let driver_metrics = DriverMetrics::new(&mut metrics);
         let http_metrics = HttpMetrics::register(&mut metrics);
         let (stop_working, stopping) = signal::channel(false);
+        let courier = Arc::new(HttpCourier::new(settings.server.private_webhooks)?);
         let supervisor = Supervisor::new(Running {
             options: driver_options(&settings, &options)?,
             store: SharedStore::clone(&store),
             clock: SharedClock::clone(&clock),
             metrics: driver_metrics,
+            courier,
+            webhook_metrics: WebhookMetrics::new(&mut metrics),
         });
         let (readiness, watcher) = watch::start(supervisor.statuses(), registry.watch());
         let mut workers = JoinSet::new();
@@ -118,6 +124,7 @@ impl App {
             service_options(&settings),
         );
         let (stop_serving, draining) = signal::channel(false);
+        let service = service.stopping(draining.clone());
         let parts = Parts {
             service: Arc::new(service),
             registry,
@@ -253,7 +260,7 @@ fn start_servers(
     let keys = ApiKeys::new([("API_KEY".to_owned(), server.api_key.expose())]);
     let stack = Stack {
         keys: Some(keys.and_issued(parts.registry)),
-        open_prefixes: vec!["/api/v1/health".to_owned(), "/api/v1/ready".to_owned()],
+        open_prefixes: open_prefixes(server),
         rate: Some(RateLimit {
             per_second: server.rate_per_second,
             burst: server.rate_burst,
@@ -265,7 +272,10 @@ fn start_servers(
         },
         metrics: Some(parts.http_metrics),
     };
-    let router = http::router(parts.service, parts.readiness, Arc::clone(&parts.metrics));
+    let mut router = http::router(parts.service, parts.readiness, Arc::clone(&parts.metrics));
+    if server.describes_api {
+        router = router.merge(http::description());
+    }
     let limits = ConnectionLimits {
         connections: server.connections_max.get(),
         ..ConnectionLimits::default()
@@ -278,10 +288,22 @@ fn start_servers(
     };
     let mut servers = vec![spawn(listener, stack.wrap(router), limits)];
     if let Some(listener) = metrics_listener {
+        // The port may be one that the operating system chose.
+        if let Ok(address) = listener.local_addr() {
+            tracing::info!(%address, "metrics are served");
+        }
         let open = Stack::default().wrap(metrics_router(parts.metrics));
         servers.push(spawn(listener, open, ConnectionLimits::default()));
     }
     servers
+}
+
+fn open_prefixes(server: &Server) -> Vec<String> {
+    let probes = ["/api/v1/health", "/api/v1/ready"];
+    let described = http::DESCRIPTION_PREFIXES.iter();
+    let described = described.filter(|_| server.describes_api);
+    let all = probes.iter().chain(described);
+    all.map(|prefix| (*prefix).to_owned()).collect()
 }
 
 fn bind_metrics(server: &Server) -> Result<Option<TcpListener>> {
@@ -341,6 +363,10 @@ fn service_options(settings: &Settings) -> ServiceOptions {
     let methods: Vec<&'static str> = RPC_METHODS.iter().copied().chain(added).collect();
     ServiceOptions {
         rpc_methods: methods.leak(),
+        wait_max: settings.server.request_timeout * 14 / 15,
+        waiters_max: settings.server.concurrent_requests_max.get().div_ceil(2),
+        streams_max: settings.server.connections_max.get() / 2,
+        has_streams: settings.storage.events_kept > 0,
         ..ServiceOptions::default()
     }
 }
@@ -362,6 +388,7 @@ fn driver_options(settings: &Settings, options: &AppOptions) -> Result<DriverOpt
         lease: options.lease,
         adopt: options.adopt,
         retention: settings.storage.retention,
+        events_kept: settings.storage.events_kept,
     })
 }
 

@@ -1,13 +1,20 @@
 //! The command line.
 
+mod amount;
 mod bench;
+mod caller;
 
 use std::path::PathBuf;
 
 use baton_vault::Secret;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub(crate) use amount::shown;
 pub use bench::{BenchArgs, LoadArgs, OtherArgs, OutputArgs, Preset, ScenarioArgs, ScenarioName};
+pub use caller::{
+    CallerArgs, CancelArgs, ListArgs, OneArgs, PageArgs, RelayersArgs, RelayersCommand, SendArgs,
+    SpeedArg, StatusArg, TxArgs, TxCommand, Until, WaitArgs, WatchArgs,
+};
 
 /// High-availability relay infrastructure for blockchains.
 ///
@@ -29,6 +36,9 @@ Examples:
   baton keys uuid                              make an API key
   baton config check                           find everything that is wrong with the configuration
   baton engine --config config/config.json     relay transactions
+  baton relayers list                          look at a running engine
+  baton tx send main --to 0x… --value 1gwei --wait
+                                               send a transaction through it, and wait until it is mined
 
 Settings come from the configuration file and the environment; docs/configuration.md lists all of them.";
 
@@ -37,6 +47,10 @@ Settings come from the configuration file and the environment; docs/configuratio
 pub enum Command {
     /// Relay transactions over HTTP.
     Engine(EngineArgs),
+    /// Send, list, cancel and follow transactions of a running engine.
+    Tx(TxArgs),
+    /// Look at the relayers of a running engine.
+    Relayers(RelayersArgs),
     /// Make keys, and change the key that the store is sealed with.
     #[command(subcommand)]
     Keys(KeysCommand),

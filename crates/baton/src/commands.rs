@@ -1,6 +1,7 @@
 //! What each command does.
 
 pub mod bench;
+pub mod caller;
 mod child;
 pub mod config;
 pub mod demo;

@@ -6,3 +6,4 @@ pub mod commands;
 pub mod config;
 pub mod logging;
 mod rpc_metrics;
+pub mod traces;

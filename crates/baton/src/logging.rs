@@ -6,26 +6,30 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use anyhow::{Context, Result};
-use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer, fmt, registry};
 
 use crate::config::{Log, LogFormat, LogTarget};
+use crate::traces::Traced;
 
-/// Starts logging for this process, once.
-pub fn start(log: &Log) -> Result<()> {
+/// Starts logging for this process, once, and traces if they are wanted. What is traced last is lost unless
+/// [`Traced::finish`] is called.
+pub fn start(log: &Log) -> Result<Traced> {
     let filter = EnvFilter::try_new(&log.filter)
         .with_context(|| format!("LOG_LEVEL {:?} is not a log filter", log.filter))?;
     let (writer, colour) = writer(&log.target)?;
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(colour)
-        .with_writer(writer);
-    let started = match log.format {
-        LogFormat::Compact => builder.compact().try_init(),
-        LogFormat::Pretty => builder.pretty().try_init(),
-        LogFormat::Json => builder.json().try_init(),
+    let layer = fmt::layer().with_ansi(colour).with_writer(writer);
+    let layer = match log.format {
+        LogFormat::Compact => layer.compact().with_filter(filter).boxed(),
+        LogFormat::Pretty => layer.pretty().with_filter(filter).boxed(),
+        LogFormat::Json => layer.json().with_filter(filter).boxed(),
     };
-    started.map_err(|error| anyhow::anyhow!("logging has been started already: {error}"))
+    let (traced, exported) = Traced::start(log.traces.as_ref())?;
+    let started = registry().with(layer).with(exported).try_init();
+    started.map_err(|error| anyhow::anyhow!("logging has been started already: {error}"))?;
+    Ok(traced)
 }
 
 fn writer(target: &LogTarget) -> Result<(BoxMakeWriter, bool)> {

@@ -1,11 +1,12 @@
 //! The `baton` program.
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Result;
 use baton::cli::{Cli, Command};
 use baton::commands;
-use baton::config::ProcessEnvironment;
+use baton::config::WithFile;
 use clap::Parser;
 use mimalloc::MiMalloc;
 
@@ -13,6 +14,9 @@ use mimalloc::MiMalloc;
 /// baton-coord-local`): records are made on one thread and dropped on another.
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
+
+/// Variables that the environment does not have, as with OpenZeppelin Relayer.
+const VARIABLES: &str = ".env";
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -36,9 +40,13 @@ fn start(cli: Cli) -> Result<ExitCode> {
         .enable_all()
         .build()?;
     runtime.block_on(async {
-        let variables = &ProcessEnvironment;
+        let variables = &WithFile::read(Path::new(VARIABLES))?;
         match cli.command {
             Command::Engine(arguments) => commands::engine::run(arguments, variables).await,
+            Command::Tx(arguments) => commands::caller::tx::run(arguments, variables).await,
+            Command::Relayers(arguments) => {
+                commands::caller::relayers::run(arguments, variables).await
+            }
             Command::Keys(command) => commands::keys::run(command, variables).await,
             Command::Config(command) => commands::config::run(&command, variables).await,
             Command::Demo(arguments) => commands::demo::run(arguments).await,

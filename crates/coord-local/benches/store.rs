@@ -38,17 +38,17 @@ fn main() {
         .skip(1)
         .find(|argument| !argument.starts_with("--"));
     let root = root.map_or_else(std::env::temp_dir, PathBuf::from);
-    println!(
-        "store in {}, records of about 500 bytes, {PUTS} puts a batch\n",
-        root.display()
-    );
+    println!("store in {}, records of about 500 bytes\n", root.display());
     runtime.block_on(async {
-        commits(&root).await;
+        for puts in [1, PUTS] {
+            commits(&root, puts).await;
+        }
         reads(&root).await;
     });
 }
 
-async fn commits(root: &Path) {
+async fn commits(root: &Path, puts: u64) {
+    println!("\n{puts} puts a batch");
     println!(
         "{:>8} {:>12} {:>10} {:>10} {:>8}",
         "writers", "commits/s", "p50 us", "p99 us", "ratio"
@@ -59,7 +59,7 @@ async fn commits(root: &Path) {
         let store = open(directory.path());
         let started = Instant::now();
         let tasks: Vec<_> = (0..writers)
-            .map(|writer| tokio::spawn(write(store.clone(), lane(writer), started + ROW)))
+            .map(|writer| tokio::spawn(write(store.clone(), lane(writer), puts, started + ROW)))
             .collect();
         let mut taken = Vec::new();
         for task in tasks {
@@ -79,11 +79,11 @@ async fn commits(root: &Path) {
 }
 
 /// One writer: the next batch follows the answer to the one before.
-async fn write(store: LocalStore, lane: LaneId, until: Instant) -> Vec<Duration> {
+async fn write(store: LocalStore, lane: LaneId, puts: u64, until: Instant) -> Vec<Duration> {
     let mut taken = Vec::new();
     let mut turn = 0;
     while Instant::now() < until {
-        let batch = batch(&lane, turn);
+        let batch = batch(&lane, puts, turn);
         let asked = Instant::now();
         store.commit(batch).await.expect("the commit is durable");
         taken.push(asked.elapsed());
@@ -99,7 +99,7 @@ async fn reads(root: &Path) {
     for turn in 0..RECORDS / PUTS / lanes {
         let commits = (0..lanes).map(|i| {
             let store = store.clone();
-            tokio::spawn(async move { store.commit(batch(&lane(i), turn)).await })
+            tokio::spawn(async move { store.commit(batch(&lane(i), PUTS, turn)).await })
         });
         for commit in commits.collect::<Vec<_>>() {
             commit
@@ -157,14 +157,14 @@ fn lane(index: u64) -> LaneId {
     LaneId::new(format!("tx/bench-{index:04}")).expect("a lane id")
 }
 
-/// The shape of accepting a request: its record and its idempotency key, which are random, its
-/// place in the list, and one record that is overwritten each time.
-fn batch(lane: &LaneId, turn: u64) -> Batch {
+/// A record, or the shape of accepting a request: its record and its idempotency key, which are
+/// random, its place in the list, and one record that is overwritten each time.
+fn batch(lane: &LaneId, puts: u64, turn: u64) -> Batch {
     let mut batch = Batch::new(lane.clone());
     let pool = RECORD_POOL.get_or_init(|| (0..POOL).map(record).collect());
     let record =
         |kind: u64| pool[usize::try_from((turn * PUTS + kind) % POOL).unwrap_or(0)].clone();
-    batch.puts = (0..PUTS)
+    batch.puts = (0..puts)
         .map(|kind| (key(kind, turn), record(kind)))
         .collect();
     batch

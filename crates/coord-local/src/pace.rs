@@ -1,6 +1,8 @@
 //! When the next group begins: at once, or a little later so that more share its flush.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 /// Weight of the last group in the mean, as a power of two: the mean follows a change of load within some ten groups.
 const SMOOTHING: u32 = 3;

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::mpsc::{SendError, SyncSender};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use baton_coord::{
     Batch, Clock, CommitError, Committed, Epoch, HolderId, LeaseError, Position, Precondition,
@@ -16,6 +16,7 @@ use baton_coord::{
 use baton_model::LaneId;
 use fjall::{Keyspace, PersistMode, Readable, Snapshot, UserKey, UserValue};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+use tokio::time::Instant;
 
 use crate::answers::{self, Answer, Durable, Stopped};
 use crate::error::{damaged, read_error};
@@ -89,7 +90,7 @@ impl Writer {
     /// Works until every sender is gone and the queue is empty.
     pub(crate) fn run(mut self, mut jobs: mpsc::Receiver<Job>) {
         while let Some(first) = jobs.blocking_recv() {
-            std::thread::sleep(self.pace.wait(Instant::now(), jobs.len() + 1));
+            self.gather(jobs.len() + 1);
             let (began, mut taken) = (Instant::now(), 1);
             let mut group = self.begin_group();
             self.prepare(&mut group, first);
@@ -104,6 +105,14 @@ impl Writer {
             self.finish(group);
             self.lanes.shed();
         }
+    }
+
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a thread of its own, which has nothing else to do until the next group"
+    )]
+    fn gather(&self, waiting: usize) {
+        std::thread::sleep(self.pace.wait(Instant::now(), waiting));
     }
 
     fn begin_group(&self) -> Group {

@@ -8,6 +8,8 @@ use axum::http::header::AUTHORIZATION;
 use sha2::{Digest, Sha256};
 use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
 
+use crate::RateLimit;
+
 /// The keys that open the API. Only digests are kept, so there is nothing to leak; digests of equal
 /// length also make the comparison independent of the length of the keys.
 #[derive(Clone)]
@@ -36,6 +38,8 @@ pub struct IssuedKey {
     /// Origins of web pages that it may be used from, `*` for all. Calls without an `Origin` do not
     /// come from a page.
     pub origins: Vec<String>,
+    /// How often it may be used; `None` for as often as any other.
+    pub rate: Option<RateLimit>,
 }
 
 /// An authenticated caller, found in the extensions of a request.
@@ -178,6 +182,7 @@ mod tests {
             name: "shop".to_owned(),
             permissions: vec!["read".to_owned()],
             origins: Vec::new(),
+            rate: None,
         };
         let keys = ApiKeys::new([("first".to_owned(), "aaaa")]);
         assert_eq!(caller(&keys, &["Bearer issued"]), None);

@@ -59,7 +59,7 @@ impl Guard {
             Some(Some(caller)) => {
                 if let Some(rate) = &self.rate {
                     match &caller.issued {
-                        Some(issued) => rate.check_issued(&issued.id)?,
+                        Some(issued) => rate.check_issued(issued)?,
                         None => rate.check_key(caller.index)?,
                     }
                 }

@@ -27,6 +27,6 @@ pub use metrics::{HttpMetrics, metrics_router, render_metrics};
 pub use page::{PER_PAGE_MAX, Page};
 pub use rate::RateLimit;
 pub use ready::{Component, Health, Readiness, ReadyReport, health_router};
-pub use request_id::RequestIdText;
+pub use request_id::{RequestIdText, current_request_id};
 pub use serve::{ConnectionLimits, Drained, PeerAddr, serve};
 pub use stack::{RequestLimits, Stack};

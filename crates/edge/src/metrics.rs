@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::Method;
-use axum::http::header::CONTENT_TYPE;
+use axum::http::header::{ACCEPT, CONTENT_TYPE};
+use axum::http::{HeaderMap, Method};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use axum::{Json, Router};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -87,13 +87,24 @@ pub fn render_metrics(registry: &Registry) -> Result<String, std::fmt::Error> {
 }
 
 /// A router that gives the metrics of a registry at `/metrics` and `/debug/metrics/scrape`, and one
-/// of them at `/metrics/{metric_name}`.
+/// of them at `/metrics/{metric_name}`. To callers that ask for JSON first, as the reference's client
+/// does, `/metrics` gives the names of the metrics.
 pub fn metrics_router(registry: Arc<Registry>) -> Router {
     Router::new()
-        .route("/metrics", get(metrics))
+        .route("/metrics", get(metrics_or_names))
         .route("/metrics/{metric_name}", get(metric))
         .route("/debug/metrics/scrape", get(metrics))
         .with_state(registry)
+}
+
+async fn metrics_or_names(State(registry): State<Arc<Registry>>, headers: HeaderMap) -> Response {
+    if !wants_json(&headers) {
+        return metrics(State(registry)).await;
+    }
+    match render_metrics(&registry) {
+        Ok(text) => Json(names(&text)).into_response(),
+        Err(error) => ApiError::internal(error).into_response(),
+    }
 }
 
 async fn metrics(State(registry): State<Arc<Registry>>) -> Response {
@@ -114,6 +125,25 @@ async fn metric(State(registry): State<Arc<Registry>>, ApiPath(name): ApiPath<St
         }
         None => ApiError::not_found(format!("Metric {name} not found")).into_response(),
     }
+}
+
+/// Prometheus and browsers name other types first.
+fn wants_json(headers: &HeaderMap) -> bool {
+    let accept = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok());
+    let first = accept.and_then(|accept| accept.split([',', ';']).next());
+    first.is_some_and(|first| first.trim().eq_ignore_ascii_case("application/json"))
+}
+
+/// The names of the metrics, those of counters with their ending.
+fn names(text: &str) -> Vec<String> {
+    let described = text.lines().filter_map(|line| line.strip_prefix("# TYPE "));
+    let named = described.filter_map(|described| described.split_once(' '));
+    named
+        .map(|(name, kind)| match kind {
+            "counter" => format!("{name}_total"),
+            _ => name.to_owned(),
+        })
+        .collect()
 }
 
 /// The lines of one metric. Counters are found with their ending, too.
@@ -201,7 +231,36 @@ fn method_label(method: &Method) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use super::family;
+    use axum::http::HeaderValue;
+
+    use super::{HeaderMap, family, names, wants_json};
+
+    #[test]
+    fn names_are_as_they_are_scraped() {
+        let text = "# HELP a First.\n# TYPE a counter\na_total 1\n# HELP ab Second.\n# TYPE ab gauge\n\
+                    ab{x=\"1\"} 2\n# EOF\n";
+        assert_eq!(names(text), ["a_total", "ab"]);
+    }
+
+    #[test]
+    fn only_who_asks_for_json_first_gets_it() {
+        for (accept, expected) in [
+            ("application/json, text/plain, */*", true),
+            ("application/json", true),
+            ("Application/JSON;q=1", true),
+            (
+                "application/openmetrics-text;version=1.0.0;q=0.6,*/*;q=0.1",
+                false,
+            ),
+            ("text/html,application/json", false),
+            ("*/*", false),
+        ] {
+            let value = HeaderValue::from_static(accept);
+            let headers = HeaderMap::from_iter([(super::ACCEPT, value)]);
+            assert_eq!(wants_json(&headers), expected, "{accept}");
+        }
+        assert!(!wants_json(&HeaderMap::new()));
+    }
 
     #[test]
     fn one_metric_is_cut_out() {

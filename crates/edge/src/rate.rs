@@ -1,19 +1,24 @@
 //! How often callers may call.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use governor::clock::{Clock, DefaultClock};
 use governor::{DefaultDirectRateLimiter, DefaultKeyedRateLimiter, NotUntil, Quota, RateLimiter};
 use tokio::time::Instant;
 
-use crate::ApiError;
 use crate::error::ErrorKind;
+use crate::{ApiError, IssuedKey};
 
 /// Most peers that are counted one by one. Each takes about 100 bytes; beyond, new peers share one
 /// bucket until old ones are forgotten.
 const PEERS_MAX: usize = 10_000;
+/// Most keys with limits of their own that are counted. There are fewer at a time; beyond, those that came and went are
+/// forgotten, and all begin anew.
+const OWN_MAX: usize = 4096;
 /// How often a full table is swept at most: sweeping looks at every peer.
 const SWEEP_EVERY_MS: u64 = 1000;
 
@@ -27,12 +32,20 @@ pub struct RateLimit {
     pub burst: NonZeroU32,
 }
 
+impl RateLimit {
+    fn quota(self) -> Quota {
+        Quota::per_second(self.per_second).allow_burst(self.burst)
+    }
+}
+
 /// One bucket per API key, and one per peer for callers without a valid one. What a caller makes up
 /// never chooses its bucket.
 pub(crate) struct RateLimiters {
     keys: Vec<DefaultDirectRateLimiter>,
     /// By id. There are as many as keys were given out while this process runs.
     issued: DefaultKeyedRateLimiter<String>,
+    /// By id: those that have a limit of their own, and it.
+    own: Mutex<BTreeMap<String, (RateLimit, Arc<DefaultDirectRateLimiter>)>>,
     peers: DefaultKeyedRateLimiter<IpAddr>,
     other_peers: DefaultDirectRateLimiter,
     clock: DefaultClock,
@@ -42,16 +55,14 @@ pub(crate) struct RateLimiters {
 
 impl RateLimiters {
     pub(crate) fn new(limit: RateLimit, keys: usize) -> Self {
-        Self::with_quota(
-            Quota::per_second(limit.per_second).allow_burst(limit.burst),
-            keys,
-        )
+        Self::with_quota(limit.quota(), keys)
     }
 
     fn with_quota(quota: Quota, keys: usize) -> Self {
         Self {
             keys: (0..keys).map(|_| RateLimiter::direct(quota)).collect(),
             issued: RateLimiter::keyed(quota),
+            own: Mutex::default(),
             peers: RateLimiter::keyed(quota),
             other_peers: RateLimiter::direct(quota),
             clock: DefaultClock::default(),
@@ -69,9 +80,28 @@ impl RateLimiters {
     }
 
     /// Counts a request of the holder of a key that was given out.
-    pub(crate) fn check_issued(&self, id: &String) -> Result<(), ApiError> {
-        let checked = self.issued.check_key(id);
+    pub(crate) fn check_issued(&self, key: &IssuedKey) -> Result<(), ApiError> {
+        let checked = match key.rate {
+            Some(limit) => self.own(&key.id, limit).check(),
+            None => self.issued.check_key(&key.id),
+        };
         checked.map_err(|wait| self.refuse(&wait))
+    }
+
+    fn own(&self, id: &str, limit: RateLimit) -> Arc<DefaultDirectRateLimiter> {
+        // Nothing under this lock can be left half done.
+        let mut own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((known, limiter)) = own.get(id)
+            && *known == limit
+        {
+            return Arc::clone(limiter);
+        }
+        if own.len() >= OWN_MAX {
+            own.clear();
+        }
+        let limiter = Arc::new(RateLimiter::direct(limit.quota()));
+        own.insert(id.to_owned(), (limit, Arc::clone(&limiter)));
+        limiter
     }
 
     /// Counts a request of somebody without a valid key.
@@ -149,12 +179,47 @@ mod tests {
     #[test]
     fn keys_that_were_given_out_have_buckets_of_their_own() {
         let limiters = limiters(1);
-        let [one, other] = ["one", "other"].map(str::to_owned);
+        let [one, other] = ["one", "other"].map(|id| issued(id, None));
         assert!(limiters.check_issued(&one).is_ok());
         assert!(limiters.check_issued(&one).is_ok());
         assert!(limiters.check_issued(&one).is_err());
         assert!(limiters.check_issued(&other).is_ok());
         assert!(limiters.check_key(0).is_ok());
+    }
+
+    fn issued(id: &str, rate: Option<RateLimit>) -> IssuedKey {
+        IssuedKey {
+            id: id.to_owned(),
+            name: String::new(),
+            permissions: Vec::new(),
+            origins: Vec::new(),
+            rate,
+        }
+    }
+
+    #[test]
+    fn a_key_with_a_limit_of_its_own_is_held_to_it_and_to_no_other() {
+        let limiters = limiters(1);
+        let limit = |burst| RateLimit {
+            per_second: NonZeroU32::MIN,
+            burst: NonZeroU32::new(burst).unwrap(),
+        };
+        let own = issued("own", Some(limit(5)));
+        for _ in 0..5 {
+            assert!(limiters.check_issued(&own).is_ok());
+        }
+        let refused = limiters.check_issued(&own).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::TooManyRequests { after: 1 });
+        assert!(
+            limiters
+                .check_issued(&issued("other", Some(limit(1))))
+                .is_ok()
+        );
+        let changed = issued("own", Some(limit(6)));
+        assert!(
+            limiters.check_issued(&changed).is_ok(),
+            "another limit counts anew"
+        );
     }
 
     #[test]

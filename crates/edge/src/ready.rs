@@ -7,11 +7,12 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::get;
 use axum::{Json, Router};
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
 /// How a component is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Health {
     /// It works.
@@ -23,7 +24,7 @@ pub enum Health {
 }
 
 /// One component's state.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct Component {
     status: Health,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -79,7 +80,8 @@ struct States {
 }
 
 /// The answer to a readiness probe.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+#[schemars(rename = "Readiness")]
 pub struct ReadyReport {
     /// Whether work should be sent here.
     pub ready: bool,

@@ -15,6 +15,15 @@ const REQUEST_ID_CHARS_MAX: usize = 128;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestIdText(HeaderValue);
 
+tokio::task_local! {
+    static CURRENT: RequestIdText;
+}
+
+/// The id of the request that the current task handles, for what outlives the answer.
+pub fn current_request_id() -> Option<String> {
+    CURRENT.try_with(|id| id.as_str().to_owned()).ok()
+}
+
 impl RequestIdText {
     /// The id as text.
     pub fn as_str(&self) -> &str {
@@ -33,7 +42,8 @@ pub(crate) async fn request_id(mut request: Request, next: Next) -> Response {
         path = request.uri().path(),
     );
     request.extensions_mut().insert(id.clone());
-    let mut response = next.run(request).instrument(span).await;
+    let answered = CURRENT.scope(id.clone(), next.run(request));
+    let mut response = answered.instrument(span).await;
     response.headers_mut().insert(REQUEST_ID, id.0);
     response
 }

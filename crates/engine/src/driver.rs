@@ -17,6 +17,7 @@ mod session;
 mod sources;
 mod state;
 mod tasks;
+mod tell;
 mod times;
 mod work;
 
@@ -32,6 +33,7 @@ pub use metrics::DriverMetrics;
 pub use run::run_lane;
 pub use state::{LaneState, LaneStatus};
 
+use crate::webhooks::LaneHooks;
 use crate::{Relayer, SharedClock, SharedStore};
 
 /// How lanes are run.
@@ -45,6 +47,8 @@ pub struct DriverOptions {
     pub adopt: bool,
     /// How long finished requests are kept.
     pub retention: Duration,
+    /// How many events of a relayer are kept for streams that were interrupted; 0 keeps none, and there are no streams.
+    pub events_kept: u64,
 }
 
 /// Everything that the task of one lane needs.
@@ -63,6 +67,8 @@ pub struct LaneContext {
     pub status: Arc<LaneStatus>,
     /// How to run it.
     pub options: DriverOptions,
+    /// Who is told of its transactions; `None` when nobody is.
+    pub hooks: Option<LaneHooks>,
 }
 
 impl LaneContext {

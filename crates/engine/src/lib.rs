@@ -1,9 +1,11 @@
 //! The transaction service: what callers ask for becomes durable, runs on its lane, and is told.
 
 pub mod driver;
+mod events;
 pub mod registry;
 mod relayer;
 pub mod service;
+pub mod webhooks;
 
 pub use relayer::{Network, Notification, Relayer};
 

@@ -29,7 +29,7 @@ use uuid::Uuid;
 pub(crate) use closing::{Closing, clear, close, closed, closing, reopen};
 pub use closing::{Unfinished, unfinished};
 pub use defs::{
-    ApiKeyDef, Definition, Definitions, NetworkDef, NodeDef, NotificationDef, RelayerDef,
+    ApiKeyDef, Definition, Definitions, KeyRate, NetworkDef, NodeDef, NotificationDef, RelayerDef,
     SignerDef, origin,
 };
 pub(crate) use edit::Edit;
@@ -366,6 +366,7 @@ fn issued(key: &ApiKeyDef) -> Option<([u8; 32], Arc<IssuedKey>)> {
         name: key.name.clone(),
         permissions: key.permissions.clone(),
         origins: key.allowed_origins.clone(),
+        rate: key.rate.and_then(KeyRate::limit),
     };
     Some((digest, Arc::new(issued)))
 }

@@ -9,10 +9,13 @@ mod api_keys;
 mod body;
 mod caller;
 mod command;
+mod deliveries;
+mod dry_run;
 mod error;
 pub mod http;
 mod idempotency;
 mod list;
+mod many;
 mod networks;
 mod notifications;
 mod number;
@@ -20,12 +23,15 @@ mod relayer_body;
 mod relayers;
 mod request;
 mod rpc;
+pub(crate) mod schema;
 mod sign;
 mod signers;
 mod status;
+mod stream;
 mod table;
 mod validate;
 mod view;
+mod wait;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,6 +39,7 @@ use std::time::Duration;
 use baton_coord::{Batch, CommitError, Committed};
 use baton_edge::Page;
 use baton_model::RequestId;
+use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
 use uuid::Uuid;
 
@@ -40,20 +47,29 @@ pub use accept::Sent;
 pub use api_keys::ApiKeyView;
 pub use caller::{Need, Rights};
 pub use command::{CancelledPending, Commanded};
+pub use deliveries::{DeliveryView, Redelivered};
+pub use dry_run::DryRunView;
 pub use error::ServiceError;
 pub use idempotency::IdempotencyKey;
 pub use list::Listed;
+pub use many::{SentMany, SentOne};
 pub use networks::{NetworkView, NodeView};
 pub use notifications::NotificationView;
 pub use request::{DATA_BYTES_MAX, TxRequest};
 pub use rpc::{RPC_METHODS, RpcAnswer, RpcReply};
 pub use signers::SignerView;
+pub use stream::Told;
 pub use table::TableError;
 pub use validate::intrinsic_gas;
 pub use view::{
-    AccountStatus, BalanceView, CustomRpcUrl, DisabledReason, DisabledReasons, PolicyView,
-    RelayerView, SignatureView, StatusView, TransactionView,
+    AccountStatus, BalanceView, CustomRpcUrl, DisabledReason, DisabledReasons, ExactPolicyView,
+    PolicyView, RelayerView, SignatureView, StatusView, TransactionView,
 };
+pub use wait::{Wait, Waited};
+
+use many::MANY_MAX;
+pub(crate) use status::disabled_reason;
+pub(crate) use validate::rfc3339;
 
 use crate::registry::{Registry, Served, Snapshot};
 use crate::{Relayer, SharedClock, SharedStore};
@@ -75,6 +91,14 @@ pub struct ServiceOptions {
     pub commit_wait: Duration,
     /// Methods that callers may call through a relayer: [`RPC_METHODS`], and what an operator adds.
     pub rpc_methods: &'static [&'static str],
+    /// Longest time that a caller may wait for a transaction; below the time-out of a request.
+    pub wait_max: Duration,
+    /// Callers that wait for transactions at a time. Those beyond get their answers at once.
+    pub waiters_max: usize,
+    /// Streams of events at a time.
+    pub streams_max: usize,
+    /// Whether events are kept for streams.
+    pub has_streams: bool,
     /// How long to go on finding out whether a commit with an unknown outcome was applied.
     pub unknown_wait: Duration,
 }
@@ -82,13 +106,19 @@ pub struct ServiceOptions {
 impl Default for ServiceOptions {
     /// 8 h are the reference's validity. 5 s are several blocks' worth of a lane's turn-around and
     /// far below the time-out of a request, as are 10 s, in which a store that works answers a
-    /// thousand times over; 2 s are some round trips to a store that is failing over.
+    /// thousand times over; 2 s are some round trips to a store that is failing over. 28 s are just
+    /// below the reference's time-out of a request. Half of the requests that are handled at a time
+    /// may wait; a stream takes a connection, and half of the reference's 256 are left.
     fn default() -> Self {
         Self {
             validity: Duration::from_secs(8 * 3600),
             rpc_methods: RPC_METHODS,
             command_wait: Duration::from_secs(5),
             commit_wait: Duration::from_secs(10),
+            wait_max: Duration::from_secs(28),
+            waiters_max: 50,
+            streams_max: 128,
+            has_streams: true,
             unknown_wait: Duration::from_secs(2),
         }
     }
@@ -101,11 +131,15 @@ pub struct Service {
     ids: Ids,
     options: ServiceOptions,
     registry: Arc<Registry>,
+    waiters: Semaphore,
+    streams: Arc<Semaphore>,
+    /// True when streams are to end.
+    stop: watch::Receiver<bool>,
 }
 
 impl Service {
     /// A service for what is registered.
-    pub const fn new(
+    pub fn new(
         store: SharedStore,
         registry: Arc<Registry>,
         clock: SharedClock,
@@ -118,7 +152,17 @@ impl Service {
             ids,
             options,
             registry,
+            waiters: Semaphore::new(options.waiters_max),
+            streams: Arc::new(Semaphore::new(options.streams_max)),
+            stop: watch::Sender::new(false).subscribe(),
         }
+    }
+
+    /// Ends its streams when `stop` becomes true.
+    #[must_use]
+    pub fn stopping(mut self, stop: watch::Receiver<bool>) -> Self {
+        self.stop = stop;
+        self
     }
 
     /// A service for these relayers and no others. Of several with one id the first counts.

@@ -33,6 +33,13 @@ pub const MUTANTS: &[Mutant] = &[
         replace: "            self.mend_cancelled(address, next);",
     },
     Mutant {
+        name: "change-untold",
+        mistake: "a change of a status is not told of in the commit that makes it",
+        file: "crates/lanes/src/lane/stage.rs",
+        find: "let statuses = after.iter().filter_map(Output::status).collect();",
+        replace: "let statuses = Vec::new();",
+    },
+    Mutant {
         name: "time-out-is-failure",
         mistake: "an offer without an answer counts as refused for good",
         file: "crates/lanes/src/lane/offer.rs",

@@ -92,7 +92,9 @@ impl Process {
                 lease,
                 adopt,
                 retention,
+                events_kept: 1000,
             },
+            hooks: None,
         };
         // Two, so that it does not matter which of those who wait is woken first.
         let (stop_lane, lane_stops) = watch::channel(false);

@@ -59,5 +59,6 @@ fn notification(id: &str, notification: &Notification) -> NotificationDef {
         id: id.to_owned(),
         url: Some(notification.url.clone()),
         signing_key: notification.signing_key.clone(),
+        events: notification.events.clone(),
     }
 }

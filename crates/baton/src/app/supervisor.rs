@@ -9,6 +9,7 @@ use std::sync::Arc;
 use anyhow::{Result, bail};
 use baton_engine::driver::{DriverMetrics, DriverOptions, LaneContext, LaneStatus, run_lane};
 use baton_engine::registry::{Line, Served, Snapshot};
+use baton_engine::webhooks::{Courier, LaneHooks, WebhookMetrics};
 use baton_engine::{SharedClock, SharedStore};
 use baton_model::RelayerId;
 use tokio::sync::watch;
@@ -20,6 +21,8 @@ pub(super) struct Running {
     pub(super) store: SharedStore,
     pub(super) clock: SharedClock,
     pub(super) metrics: DriverMetrics,
+    pub(super) courier: Arc<dyn Courier>,
+    pub(super) webhook_metrics: WebhookMetrics,
 }
 
 /// The lanes of this process, for whoever shows how they are.
@@ -189,6 +192,7 @@ async fn keep(
             follower: Arc::clone(&served.line.follower),
             status: Arc::clone(&status),
             options: running.options.clone(),
+            hooks: hooks(&running, &served),
         });
         let (stop, stopping) = watch::channel(false);
         let mut lane = std::pin::pin!(run_lane(context, stopping));
@@ -214,6 +218,15 @@ async fn stopped(stop: &mut watch::Receiver<bool>) {
     let _: Result<(), _> = stop.wait_for(|stop| *stop).await.map(drop);
 }
 
+fn hooks(running: &Running, served: &Served) -> Option<LaneHooks> {
+    let notification = served.notification.as_ref()?;
+    Some(LaneHooks {
+        notification: Arc::clone(notification),
+        courier: Arc::clone(&running.courier),
+        metrics: running.webhook_metrics.clone(),
+    })
+}
+
 /// Whether a lane need not notice the difference.
 fn runs_alike(now: &Served, wanted: Option<&Arc<Served>>) -> bool {
     let Some(wanted) = wanted else { return false };
@@ -222,5 +235,6 @@ fn runs_alike(now: &Served, wanted: Option<&Arc<Served>>) -> bool {
         && now.relayer.policy == wanted.relayer.policy
         && now.relayer.paused == wanted.relayer.paused
         && now.relayer.accounts == wanted.relayer.accounts
+        && now.notification == wanted.notification
         && pairs.all(|(one, other)| Arc::ptr_eq(one, other))
 }

@@ -19,7 +19,7 @@ pub async fn run(arguments: EngineArgs, variables: &dyn Variables) -> Result<Exi
         .unwrap_or_else(|| config::default_file(variables));
     let loaded = config::load(&file, variables);
     let (mut settings, warnings) = loaded.map_err(|report| refuse(&file, &report))?;
-    logging::start(&settings.log)?;
+    let traced = logging::start(&settings.log)?;
     for warning in warnings {
         tracing::warn!("{warning}");
     }
@@ -60,5 +60,6 @@ pub async fn run(arguments: EngineArgs, variables: &dyn Variables) -> Result<Exi
         tracing::error!(%error, "stopping, for a defect");
     }
     app.stop().await;
+    traced.finish().await;
     broken.map_or(Ok(ExitCode::SUCCESS), Err)
 }

@@ -121,7 +121,7 @@ impl Access {
         if !allowed.is_empty() && !allowed.iter().any(|host| host.eq_ignore_ascii_case(shown)) {
             return refused("is not in RPC_ALLOWED_HOSTS");
         }
-        if self.block_private_ips && (shown == "localhost" || address.is_some_and(is_private)) {
+        if self.block_private_ips && is_private(url) {
             return refused("is private, and RPC_BLOCK_PRIVATE_IPS is true");
         }
         Ok(())
@@ -154,7 +154,17 @@ fn is_metadata(address: IpAddr) -> bool {
         .any(|known| known.parse() == Ok(address))
 }
 
-fn is_private(address: IpAddr) -> bool {
+/// Whether a URL names this host or a private address.
+pub(crate) fn is_private(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Ipv4(address)) => is_private_address(IpAddr::V4(address)),
+        Some(Host::Ipv6(address)) => is_private_address(address.to_canonical()),
+        Some(Host::Domain(name)) => name == "localhost",
+        None => false,
+    }
+}
+
+fn is_private_address(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(v4) => v4.is_private() || v4.is_loopback() || v4.is_link_local(),
         IpAddr::V6(v6) => v6.is_loopback() || v6.is_unique_local() || v6.is_unicast_link_local(),

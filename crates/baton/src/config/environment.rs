@@ -1,5 +1,7 @@
 //! Variables: names, ranges and defaults of OpenZeppelin Relayer where it has the setting.
 
+mod log;
+
 use std::net::{IpAddr, Ipv4Addr};
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
@@ -9,12 +11,11 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use baton_vault::{API_KEY_CHARS_MIN, Secret};
-use tracing_subscriber::EnvFilter;
 
 use super::fields::range_rule;
 use super::names;
 use super::report::{Problem, Report};
-use super::settings::{EncryptionKeys, Log, LogFormat, LogTarget, Rpc, Server, Storage};
+use super::settings::{EncryptionKeys, Log, Rpc, Server, Storage};
 use super::variables::Variables;
 
 const RETENTION: &str = "TRANSACTION_EXPIRATION_HOURS";
@@ -48,7 +49,7 @@ pub(crate) fn environment(variables: &dyn Variables, report: &mut Report) -> Env
         server: server(&mut reader),
         storage: storage(&mut reader),
         rpc: rpc(&mut reader),
-        log: log(&mut reader),
+        log: log::log(&mut reader),
     };
     if let (Some(server), Some(storage)) = (&environment.server, &environment.storage) {
         outlast(storage.retention, server.request_timeout, report);
@@ -76,6 +77,8 @@ fn server(reader: &mut Reader<'_>) -> Option<Server> {
         let problem = Problem::new("METRICS_PORT", "must differ from APP_PORT");
         reader.report.add(problem.found(metrics_port));
     }
+    let private_webhooks = reader.flag("BATON_WEBHOOK_PRIVATE_ADDRESSES", false);
+    let describes_api = reader.flag("ENABLE_SWAGGER", true);
     let per_second = reader.number("RATE_LIMIT_REQUESTS_PER_SECOND", 100, 1, 1_000_000);
     let burst = reader.number("RATE_LIMIT_BURST_SIZE", 300, 1, 1_000_000);
     let concurrent = reader.number("RELAYER_CONCURRENCY_LIMIT", 100, 1, 1_000_000);
@@ -93,6 +96,8 @@ fn server(reader: &mut Reader<'_>) -> Option<Server> {
         backlog: non_zero_u32(backlog)?,
         request_timeout: Duration::from_secs(timeout),
         metrics_port: u16::try_from(metrics_port).ok().filter(|_| metrics),
+        private_webhooks,
+        describes_api,
     })
 }
 
@@ -143,6 +148,7 @@ fn storage(reader: &mut Reader<'_>) -> Option<Storage> {
         encryption,
         retention: retention?,
         reset: reader.flag("RESET_STORAGE_ON_START", false),
+        events_kept: reader.number("BATON_EVENTS_KEPT", 10_000, 0, 1_000_000),
     })
 }
 
@@ -322,49 +328,6 @@ fn passed_methods(reader: &mut Reader<'_>) -> Vec<String> {
     names
 }
 
-fn log(reader: &mut Reader<'_>) -> Log {
-    let level = reader.choice(
-        "LOG_LEVEL",
-        &[
-            ("info", "info"),
-            ("trace", "trace"),
-            ("debug", "debug"),
-            ("warn", "warn"),
-            ("error", "error"),
-        ],
-    );
-    let format = reader.choice(
-        "LOG_FORMAT",
-        &[
-            ("compact", LogFormat::Compact),
-            ("pretty", LogFormat::Pretty),
-            ("json", LogFormat::Json),
-        ],
-    );
-    let to_files = reader.choice("LOG_MODE", &[("stdout", false), ("file", true)]);
-    let directory = reader.text("LOG_DATA_DIR");
-    let bytes_max = reader.number("LOG_MAX_SIZE", 1 << 30, 1024, u64::MAX);
-    let filter = reader.text("RUST_LOG");
-    if let Some(text) = &filter
-        && let Err(error) = EnvFilter::try_new(text)
-    {
-        let problem = Problem::new("RUST_LOG", format!("must be a log filter ({error})"));
-        reader.report.add(problem.found(format!("{text:?}")));
-    }
-    Log {
-        filter: filter.unwrap_or_else(|| level.to_owned()),
-        format,
-        target: if to_files {
-            LogTarget::Files {
-                directory: PathBuf::from(directory.unwrap_or_else(|| "./logs".to_owned())),
-                bytes_max,
-            }
-        } else {
-            LogTarget::Stdout
-        },
-    }
-}
-
 struct Reader<'a> {
     variables: &'a dyn Variables,
     report: &'a mut Report,
@@ -395,6 +358,29 @@ impl Reader<'_> {
     fn number_u32(&mut self, name: &str, default: u64, min: u32, max: u32) -> u32 {
         let number = self.number(name, default, min.into(), max.into());
         u32::try_from(number).unwrap_or(max)
+    }
+
+    /// A share from 0 to 1, as parts of a million; all when it is not given.
+    fn millionths(&mut self, name: &str) -> u32 {
+        const WHOLE: u32 = 1_000_000;
+        let Some(text) = self.text(name) else {
+            return WHOLE;
+        };
+        let (whole, part) = text.split_once('.').unwrap_or((&text, ""));
+        let digits = format!("{whole}{part:0<6}");
+        let is_number = part.len() <= 6 && digits.bytes().all(|digit| digit.is_ascii_digit());
+        let share = digits
+            .parse()
+            .ok()
+            .filter(|share| is_number && *share <= WHOLE);
+        share.unwrap_or_else(|| {
+            let problem = Problem::new(
+                name,
+                "must be from 0 to 1, with up to 6 digits after the point",
+            );
+            self.report.add(problem.found(format!("{text:?}")));
+            WHOLE
+        })
     }
 
     fn flag(&mut self, name: &str, default: bool) -> bool {

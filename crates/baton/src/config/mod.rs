@@ -33,9 +33,9 @@ pub use report::{Problem, Report, Warning};
 pub use schema::{config_schema, networks_schema};
 pub use settings::{
     EncryptionKeys, Log, LogFormat, LogTarget, Network, Notification, Relayer, Rpc, Server,
-    Settings, SignerSource, Storage,
+    Settings, SignerSource, Storage, Traces,
 };
-pub use variables::{ProcessEnvironment, Variables};
+pub use variables::{ProcessEnvironment, Variables, WithFile};
 
 /// Where the configuration file is when the command line does not say: `CONFIG_DIR`/`CONFIG_FILE_NAME`.
 pub fn default_file(variables: &dyn Variables) -> PathBuf {

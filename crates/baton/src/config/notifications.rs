@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use baton_engine::webhooks::{EVENT_WORDS, check_event};
 use baton_vault::{API_KEY_CHARS_MIN, Secret};
 
-use super::endpoint::parse_url;
+use super::endpoint::{is_private, parse_url};
 use super::fields::{Fields, Mismatch, text};
 use super::json::Node;
 use super::report::{Problem, Report};
@@ -12,6 +13,9 @@ use super::secrets::secret;
 use super::settings::Notification;
 use super::signers::object_id;
 use super::variables::Variables;
+
+/// Whether webhooks may go to private addresses. What a name stands for is looked at with each delivery.
+const PRIVATE: &str = "BATON_WEBHOOK_PRIVATE_ADDRESSES";
 
 /// The notifications that were read. An id whose notification is broken is kept, so that its users are not blamed.
 pub(crate) type Notifications = BTreeMap<String, Option<Notification>>;
@@ -24,7 +28,7 @@ pub(crate) fn notifications(
 ) -> Notifications {
     let mut notifications = Notifications::new();
     for (place, node) in items {
-        let known = ["id", "type", "url", "signing_key"];
+        let known = ["id", "type", "url", "signing_key", "events"];
         let Some(fields) = Fields::open(place, node, &known, report) else {
             continue;
         };
@@ -37,12 +41,6 @@ pub(crate) fn notifications(
             continue;
         }
         notifications.insert(id, notification);
-    }
-    if !items.is_empty() {
-        report.warn(
-            "notifications",
-            "are checked and kept, but this version does not deliver webhooks yet",
-        );
     }
     notifications
 }
@@ -61,8 +59,17 @@ fn notification(
         let text = node
             .as_text()
             .ok_or_else(|| Mismatch::hidden("must be a URL", node))?;
-        parse_url(text, &["http", "https"]).map(|_| Secret::new(text))
+        let url = parse_url(text, &["http", "https"])?;
+        Ok((is_private(&url), Secret::new(text)))
     });
+    let is_allowed = variables
+        .get(PRIVATE)
+        .is_some_and(|value| value.trim() == "true");
+    if url.as_ref().is_some_and(|(private, _)| *private) && !is_allowed {
+        let text =
+            format!("is a private address, to which nothing is delivered unless {PRIVATE} is true");
+        report.warn(fields.place("url"), text);
+    }
     let signing_key = fields.node("signing_key").and_then(|node| {
         let place = fields.place("signing_key");
         let key = secret(&place, node, variables, report)?;
@@ -79,7 +86,27 @@ fn notification(
         Some(key)
     });
     Some(Notification {
-        url: url?,
+        url: url?.1,
         signing_key,
+        events: events(fields, report),
     })
+}
+
+fn events(fields: &Fields<'_>, report: &mut Report) -> Vec<String> {
+    let mut events = Vec::new();
+    for (place, item) in fields.list("events", report).unwrap_or_default() {
+        let Some(word) = item.as_text() else {
+            report.add(Mismatch::hidden("must be the name of an event", item).at(&place));
+            continue;
+        };
+        match check_event(word) {
+            Ok(()) => events.push(word.to_owned()),
+            Err(_) => {
+                let rule = format!("must be one of {}", EVENT_WORDS.join(", "));
+                let problem = Problem::new(place, rule).found(format!("{word:?}"));
+                report.add(problem.meant(word, EVENT_WORDS));
+            }
+        }
+    }
+    events
 }

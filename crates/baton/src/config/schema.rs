@@ -1,6 +1,7 @@
 //! JSON Schemas of the configuration, for editors. What they allow is at least what is read: rules over several fields
 //! are the business of `baton config check`.
 
+use baton_engine::webhooks::EVENT_WORDS;
 use serde_json::{Map, Value, json};
 
 use super::{file, networks, relayers, signers};
@@ -202,6 +203,11 @@ fn notification() -> Value {
             "type": { "const": "webhook" },
             "url": { "type": "string", "pattern": "^https?://" },
             "signing_key": reference("secret"),
+            "events": {
+                "description": "What it is told of; everything when left out or empty.",
+                "type": ["array", "null"],
+                "items": { "enum": EVENT_WORDS },
+            },
         },
         "additionalProperties": false,
     })

@@ -120,6 +120,8 @@ pub struct Notification {
     pub url: Secret,
     /// Key of the webhooks' signatures, at least 32 characters.
     pub signing_key: Option<Secret>,
+    /// What it is told of; empty for everything.
+    pub events: Vec<String>,
 }
 
 /// The HTTP listener and its limits.
@@ -145,6 +147,10 @@ pub struct Server {
     pub request_timeout: Duration,
     /// Port of the metrics without authentication; `None` when there is no such listener.
     pub metrics_port: Option<u16>,
+    /// Whether webhooks may go to addresses that are not public.
+    pub private_webhooks: bool,
+    /// Whether the API is described at `/api-docs` and `/swagger-ui`, to which no key is needed.
+    pub describes_api: bool,
 }
 
 /// Where and how records are kept.
@@ -158,6 +164,8 @@ pub struct Storage {
     pub retention: Duration,
     /// Whether what was made and changed over the API is forgotten at the start.
     pub reset: bool,
+    /// How many events of each relayer are kept for streams; 0 turns streams off.
+    pub events_kept: u64,
 }
 
 /// Keys that seal records, each the base64 form of 32 bytes.
@@ -205,6 +213,21 @@ pub struct Log {
     pub format: LogFormat,
     /// Where they go.
     pub target: LogTarget,
+    /// Where traces go, if anywhere.
+    pub traces: Option<Traces>,
+}
+
+/// Where traces go: a collector that takes OTLP over HTTP.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Traces {
+    /// Where it takes traces.
+    pub endpoint: String,
+    /// Headers sent along; they may hold a key.
+    pub headers: Vec<(String, Secret)>,
+    /// What this program calls itself there.
+    pub service: String,
+    /// How many of a million traces are kept.
+    pub kept_of_a_million: u32,
 }
 
 /// How a log line looks.

@@ -11,7 +11,7 @@ use crate::support::{PASSWORD, Place};
 #[test]
 fn help_shows_commands_and_examples() {
     let place = Place::new();
-    let cases: [(&[&str], &[&str]); 5] = [
+    let cases: [(&[&str], &[&str]); 8] = [
         (
             &["--help"],
             &[
@@ -38,6 +38,25 @@ fn help_shows_commands_and_examples() {
             &["--password-stdin", "--force", "12 characters", "Examples:"],
         ),
         (&["keys", "--help"], &["uuid", "encryption-key", "rotate"]),
+        (
+            &["tx", "--help"],
+            &[
+                "send", "get", "list", "cancel", "watch", "API_KEY", "3  when",
+            ],
+        ),
+        (
+            &["tx", "send", "--help"],
+            &[
+                "--idempotency-key <KEY>",
+                "--wait [<STATUS>]",
+                "Examples:",
+                "0.1ether",
+            ],
+        ),
+        (
+            &["relayers", "--help"],
+            &["list", "show", "BATON_URL", "--json"],
+        ),
         (
             &["demo", "--help"],
             &["--count <COUNT>", "--keep", "[default: 500]"],
@@ -166,4 +185,26 @@ fn schemas_are_printed() {
         assert_eq!(schema["title"], title);
         assert_eq!(schema["additionalProperties"], false);
     }
+}
+
+#[test]
+fn variables_are_read_from_a_file_too() {
+    let key = "fedcba9876543210fedcba9876543210";
+    let place = Place::new().without("API_KEY").file(
+        ".env",
+        &format!("# of the relayer\nAPI_KEY=\"{key}\"\nKEY_ONE=nonsense\n"),
+    );
+    // What the environment says goes before: KEY_ONE is there, and in order.
+    let run = place.run(&["config", "check"]);
+    assert_eq!(run.code, 0, "{run:?}");
+    let broken = Place::new().file(".env", "API_KEY hunter2\n");
+    let run = broken.run(&["config", "check"]);
+    assert_eq!(run.code, 1);
+    assert!(
+        run.err
+            .starts_with("baton: .env: entry 1 must be a line NAME=value"),
+        "{}",
+        run.err
+    );
+    assert!(!run.err.contains("hunter2"));
 }

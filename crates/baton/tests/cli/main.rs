@@ -6,5 +6,6 @@
 )]
 
 mod bad_input;
+mod caller;
 mod good;
 mod support;

@@ -57,6 +57,30 @@ fn the_server() {
 }
 
 #[test]
+fn traces() {
+    const ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
+    let collected = || with(ENDPOINT, "http://collector:4318");
+    assert_problems(&[
+        (
+            with(ENDPOINT, "collector:4318"),
+            "OTEL_EXPORTER_OTLP_ENDPOINT: must be an http or https URL",
+        ),
+        (
+            collected().with("OTEL_EXPORTER_OTLP_HEADERS", "authorization"),
+            "OTEL_EXPORTER_OTLP_HEADERS: must be pairs of name=value, separated by commas",
+        ),
+        (
+            collected().with("OTEL_TRACES_SAMPLER_ARG", "1.1"),
+            "OTEL_TRACES_SAMPLER_ARG: must be from 0 to 1, with up to 6 digits after the point, found \"1.1\"",
+        ),
+        (
+            collected().with("OTEL_TRACES_SAMPLER_ARG", "-0.5"),
+            "OTEL_TRACES_SAMPLER_ARG: must be from 0 to 1, with up to 6 digits after the point, found \"-0.5\"",
+        ),
+    ]);
+}
+
+#[test]
 fn methods_of_the_passthrough() {
     let many = ["m"; 101].join(",");
     assert_problems(&[

@@ -382,6 +382,16 @@ fn notifications() {
             hook("id", json!("a/b")),
             "notifications[0].id: must be 1 to 36 letters, digits, `-` or `_`, found \"a/b\"",
         ),
+        (
+            hook("events", json!("mined")),
+            "notifications[0].events: must be a list, found a string",
+        ),
+        (
+            hook("events", json!(["mined", "confirmd"])),
+            "notifications[0].events[1]: must be one of transaction_update, sent, submitted, mined, \
+             confirmed, failed, canceled, expired, relayer_state_update, relayer_disabled, \
+             relayer_enabled, found \"confirmd\"; did you mean `confirmed`?",
+        ),
     ]);
 }
 

@@ -145,7 +145,7 @@ fn the_horizontal_scaling_variables_are_understood() {
 }
 
 #[test]
-fn notifications_are_kept_with_a_warning() {
+fn notifications_are_kept() {
     let sample = Sample::new()
         .put(
             "/notifications/-",
@@ -153,21 +153,40 @@ fn notifications_are_kept_with_a_warning() {
                 "id": "hook",
                 "type": "webhook",
                 "url": "https://hook.example/in",
-                "signing_key": { "type": "env", "value": "WEBHOOK_SIGNING_KEY" }
+                "signing_key": { "type": "env", "value": "WEBHOOK_SIGNING_KEY" },
+                "events": ["confirmed", "relayer_state_update"]
             }),
         )
         .put("/relayers/0/notification_id", json!("hook"))
         .with("WEBHOOK_SIGNING_KEY", "0123456789abcdef0123456789abcdef");
     let (problems, warnings) = sample.check();
     assert!(problems.is_empty(), "{problems:?}");
-    let expected =
-        "notifications: are checked and kept, but this version does not deliver webhooks yet";
-    assert_eq!(warnings, [expected]);
-    assert!(
-        sample.load().unwrap().0.notifications["hook"]
-            .signing_key
-            .is_some()
-    );
+    assert!(warnings.is_empty(), "{warnings:?}");
+    let settings = sample.load().unwrap().0;
+    let hook = &settings.notifications["hook"];
+    assert!(hook.signing_key.is_some());
+    assert_eq!(hook.events, ["confirmed", "relayer_state_update"]);
+    assert!(!settings.server.private_webhooks);
+    assert_eq!(settings.storage.events_kept, 10_000);
+}
+
+#[test]
+fn webhooks_to_private_addresses_are_warned_of_unless_they_are_allowed() {
+    for url in [
+        "http://localhost:9000/in",
+        "http://10.0.0.7/in",
+        "http://[::1]/in",
+    ] {
+        let hook = json!({ "id": "hook", "type": "webhook", "url": url });
+        let sample = Sample::new().put("/notifications/-", hook);
+        let (problems, warnings) = sample.check();
+        assert!(problems.is_empty(), "{problems:?}");
+        let expected = "notifications[0].url: is a private address, to which nothing is delivered \
+                        unless BATON_WEBHOOK_PRIVATE_ADDRESSES is true";
+        assert_eq!(warnings, [expected], "{url}");
+        let allowed = sample.with("BATON_WEBHOOK_PRIVATE_ADDRESSES", "true");
+        assert!(allowed.check().1.is_empty(), "{url}");
+    }
 }
 
 #[test]

@@ -5,6 +5,7 @@
     reason = "a failed step of a test's own set-up should stop the test"
 )]
 
+mod caller;
 mod commands;
 mod crash;
 mod main_job;
@@ -13,6 +14,10 @@ mod reconfigured;
 mod registry;
 mod remote_signer;
 mod requests;
+mod schemathesis;
+mod sdk;
 mod sealed;
 mod shared_nonce;
 mod support;
+mod traces;
+mod webhooks;

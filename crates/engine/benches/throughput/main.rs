@@ -1,7 +1,9 @@
 //! How many requests one lane takes from the inbox to final blocks, on a store in memory and a chain that answers at
-//! once and makes a block every 100 ms: the cost of the driver and the engine alone. `cargo bench -p baton-engine`.
+//! once and makes a block every 100 ms: the cost of the driver and the engine alone, without and with telling what
+//! happens. `cargo bench -p baton-engine`.
 
 mod chain;
+mod tell;
 
 use std::io::Write;
 use std::sync::Arc;
@@ -25,6 +27,7 @@ use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
 use chain::InstantChain;
+use tell::Told;
 
 /// Time between blocks.
 const BLOCK: Duration = Duration::from_millis(100);
@@ -55,23 +58,26 @@ async fn main() -> std::io::Result<()> {
     let mut out = std::io::stdout();
     writeln!(
         out,
-        "in flight  confirmed  seconds  per second  CPU us/transaction"
+        "in flight  told to   confirmed  seconds  per second  CPU us/transaction"
     )?;
-    for in_flight in IN_FLIGHT {
-        let figures = run(in_flight).await;
+    let all = IN_FLIGHT.into_iter().map(|most| (most, Told::Streams));
+    let told = [Told::Nobody, Told::Webhooks].map(|told| (IN_FLIGHT[2], told));
+    for (in_flight, told) in all.chain(told) {
+        let figures = run(in_flight, told).await;
         let seconds = figures.wall.as_secs_f64();
         let rate = figures.confirmed as f64 / seconds;
         let cpu = figures.cpu.as_secs_f64() * 1e6 / figures.confirmed.max(1) as f64;
         let confirmed = figures.confirmed;
         writeln!(
             out,
-            "{in_flight:9}  {confirmed:9}  {seconds:7.2}  {rate:10.0}  {cpu:18.1}"
+            "{in_flight:9}  {:8}  {confirmed:9}  {seconds:7.2}  {rate:10.0}  {cpu:18.1}",
+            told.name()
         )?;
     }
     Ok(())
 }
 
-async fn run(in_flight_max: u32) -> Figures {
+async fn run(in_flight_max: u32, told: Told) -> Figures {
     let signer = LocalSigner::from_bytes(&[7; 32]).expect("a key");
     let chain = Arc::new(InstantChain::new());
     let clock: Arc<dyn Clock> = Arc::new(SteadyClock(Instant::now()));
@@ -98,7 +104,9 @@ async fn run(in_flight_max: u32) -> Figures {
             lease: Duration::from_secs(10),
             adopt: false,
             retention: Duration::from_secs(3600),
+            events_kept: told.events_kept(),
         },
+        hooks: told.hooks(&mut registry),
     };
     let (stop, stopping) = watch::channel(false);
     let following = tokio::spawn({
@@ -174,6 +182,7 @@ fn request(number: u64, now: Timestamp) -> RequestRecord {
         receipt: None,
         last_command: None,
         delete_at: None,
+        trace: None,
     }
 }
 

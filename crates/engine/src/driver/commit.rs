@@ -16,9 +16,12 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::LaneContext;
 use super::load::{LoadError, persist};
+use super::tell::Teller;
 use crate::changed_topic;
+use crate::webhooks::Bell;
 
-/// Key of the link. Its value names the commit that wrote it.
+/// Key of the link. Its value, `<epoch>/<stage>/<number>`, names the commit that wrote it and the number of the next
+/// event.
 static LINK: Key = Bytes::from_static(b"w");
 
 /// Pause before a commit that failed is repeated.
@@ -47,16 +50,24 @@ pub(super) struct Commits {
     epoch: Epoch,
     /// Version of the link that the last commit left; `None` before the first one of the lane.
     link: Option<Version>,
+    teller: Teller,
     running: JoinSet<Result<(u64, Version), CommitEnd>>,
     wakes: JoinSet<()>,
 }
 
 impl Commits {
     /// Begins behind what is durable. The baton must be held: nobody writes under an older epoch any more.
-    pub(super) async fn begin(context: &Arc<LaneContext>, epoch: Epoch) -> Result<Self, LoadError> {
+    pub(super) async fn begin(
+        context: &Arc<LaneContext>,
+        epoch: Epoch,
+        bell: Arc<Bell>,
+    ) -> Result<Self, LoadError> {
         let lane = context.relayer.lane();
         let link = persist(|| context.store.get(&lane, &LINK)).await?;
+        let next = link.as_ref().and_then(|entry| next_event(&entry.value));
+        let teller = Teller::begin(context, epoch, bell, next).await?;
         Ok(Self {
+            teller,
             context: Arc::clone(context),
             epoch,
             link: link.map(|entry| entry.version),
@@ -80,10 +91,13 @@ impl Commits {
         });
         let puts = changes.puts.into_iter();
         batch.puts = puts.map(|(k, v)| (k.into(), Bytes::from(v))).collect();
-        let link = Bytes::from(format!("{}/{stage}", self.epoch));
-        batch.puts.push((LINK.clone(), link.clone()));
         batch.deletes = changes.deletes.into_iter().map(Bytes::from).collect();
         batch.trim = changes.trim.map(Position);
+        let alarms = changes.alarms.as_deref();
+        self.teller.tell(&changes.statuses, alarms, &mut batch);
+        let next = self.teller.next();
+        let link = Bytes::from(format!("{}/{stage}/{next}", self.epoch));
+        batch.puts.push((LINK.clone(), link.clone()));
         let write = Write {
             context: Arc::clone(&self.context),
             batch,
@@ -101,6 +115,7 @@ impl Commits {
         match ended {
             Ok(Ok((stage, version))) => {
                 self.link = Some(version);
+                self.teller.told();
                 self.wake();
                 CommitEnd::Durable(stage)
             }
@@ -129,6 +144,12 @@ impl Commits {
             }
         });
     }
+}
+
+/// The number of the next event in a link; links of releases that told of nothing have none.
+fn next_event(link: &[u8]) -> Option<u64> {
+    let mut parts = std::str::from_utf8(link).ok()?.split('/');
+    parts.nth(2)?.parse().ok()
 }
 
 /// A commit under way.

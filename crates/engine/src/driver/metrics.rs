@@ -5,8 +5,8 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use baton_lanes::AccountView;
-use baton_model::{Address, RelayerId, TxStatus};
+use baton_lanes::{AccountView, SlotState};
+use baton_model::{Address, RelayerId, TxStatus, U256};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -15,6 +15,7 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
 type FloatGauge = Gauge<f64, AtomicU64>;
+type FloatCounter = Counter<f64, AtomicU64>;
 
 /// Upper bounds in seconds of the time that a request takes: from one flush of a disk to an hour under a fee cap.
 const STAGE_BUCKETS: [f64; 16] = [
@@ -56,6 +57,31 @@ impl Stage {
     }
 }
 
+/// The states of slots with their names.
+const SLOT_STATES: [(SlotState, &str); 6] = [
+    (SlotState::Reserved, "reserved"),
+    (SlotState::Bound, "bound"),
+    (SlotState::Offered, "offered"),
+    (SlotState::Cancelling, "cancelling"),
+    (SlotState::Mined, "mined"),
+    (SlotState::Foreign, "foreign"),
+];
+
+/// How many slots there are in each state, in the order of their names above.
+#[derive(Debug, Default)]
+pub(super) struct SlotCounts([usize; 6]);
+
+impl SlotCounts {
+    pub(super) fn add(&mut self, account: &AccountView) {
+        for slot in &account.slots {
+            let mut states = self.0.iter_mut().zip(SLOT_STATES);
+            if let Some((count, _)) = states.find(|(_, (state, _))| *state == slot.state) {
+                *count += 1;
+            }
+        }
+    }
+}
+
 /// Metrics of all lanes of a process.
 #[derive(Clone, Debug)]
 pub struct DriverMetrics {
@@ -66,6 +92,8 @@ pub struct DriverMetrics {
     processing: Family<StageLabels, Histogram, fn() -> Histogram>,
     by_status: Family<StatusLabels, Gauge>,
     slots: Family<SlotLabels, Gauge>,
+    oldest: Family<RelayerLabels, FloatGauge>,
+    fees: Family<RelayerLabels, FloatCounter>,
     alarms: Family<AlarmLabels, Counter>,
     active_alarms: Family<AlarmLabels, Gauge>,
     nonce_drift: Family<AccountLabels, Gauge>,
@@ -123,6 +151,8 @@ impl DriverMetrics {
             processing: Family::new_with_constructor(|| Histogram::new(STAGE_BUCKETS)),
             by_status: Family::default(),
             slots: Family::default(),
+            oldest: Family::default(),
+            fees: Family::default(),
             alarms: Family::default(),
             active_alarms: Family::default(),
             nonce_drift: Family::default(),
@@ -169,6 +199,8 @@ impl DriverMetrics {
     fn register_lanes(&self, registry: &mut Registry) {
         let Self {
             slots,
+            oldest,
+            fees,
             alarms,
             active_alarms,
             nonce_drift,
@@ -178,6 +210,12 @@ impl DriverMetrics {
             ..
         } = self.clone();
         registry.register("slots", "Unfinished work", slots);
+        registry.register(
+            "queue_oldest_age_seconds",
+            "Age of the oldest request without a nonce",
+            oldest,
+        );
+        registry.register("fees_spent_wei", "Fees of what is final", fees);
         registry.register("lane_alarms", "Alarms raised", alarms);
         registry.register(
             "lane_alarms_active",
@@ -216,6 +254,9 @@ pub(super) struct RelayerMetrics {
     by_status: [Gauge; 8],
     queued: Gauge,
     in_flight: Gauge,
+    slots: [Gauge; 6],
+    oldest: FloatGauge,
+    fees: FloatCounter,
     accounts: Mutex<BTreeMap<Address, (Gauge, FloatGauge)>>,
 }
 
@@ -254,6 +295,9 @@ impl RelayerMetrics {
             }),
             queued: slots("queued"),
             in_flight: slots("in_flight"),
+            slots: SLOT_STATES.map(|(_, name)| slots(name)),
+            oldest: all.oldest.get_or_create_owned(&labels),
+            fees: all.fees.get_or_create_owned(&labels),
             accounts: Mutex::default(),
             relayer_id,
             all,
@@ -262,9 +306,11 @@ impl RelayerMetrics {
 
     /// Shows nothing of the lane's state any more.
     pub(super) fn clear(&self) {
-        for gauge in self.by_status.iter().chain([&self.queued, &self.in_flight]) {
+        let gauges = self.by_status.iter().chain(&self.slots);
+        for gauge in gauges.chain([&self.queued, &self.in_flight]) {
             gauge.set(0);
         }
+        self.oldest.set(0.0);
         let mut accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
         for address in std::mem::take(&mut *accounts).into_keys() {
             let labels = self.account(address);
@@ -300,6 +346,20 @@ impl RelayerMetrics {
         }
         self.queued.set(saturate(queued));
         self.in_flight.set(saturate(in_flight));
+    }
+
+    pub(super) fn show_slots(&self, counts: &SlotCounts) {
+        for (gauge, count) in self.slots.iter().zip(counts.0) {
+            gauge.set(saturate(count));
+        }
+    }
+
+    pub(super) fn show_oldest(&self, age: Duration) {
+        self.oldest.set(age.as_secs_f64());
+    }
+
+    pub(super) fn count_fee(&self, wei: U256) {
+        self.fees.inc_by(f64::from(wei));
     }
 
     pub(super) fn count_created(&self) {

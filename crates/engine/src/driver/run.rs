@@ -18,6 +18,7 @@ use super::retention::Retention;
 use super::session::Session;
 use super::sources::{Event, Sources};
 use super::{LaneContext, LaneState};
+use crate::webhooks::{Bell, Deliverer};
 
 /// Pause before a lane that could not run is tried again.
 const FAILED_RETRY: Duration = Duration::from_secs(5);
@@ -155,11 +156,12 @@ async fn hold(
     }
     // Subscribed before the chain is looked at, so that no block falls in between.
     let blocks = Blocks::subscribe(context);
+    let bell = Arc::new(Bell::default());
     let prepared = tokio::select! {
         biased;
         () = stopped(stop) => return Ended::Stopping,
         () = baton.lost() => return Ended::Lost,
-        prepared = prepare(context, baton) => prepared,
+        prepared = prepare(context, baton, &bell) => prepared,
     };
     let (lane, mut commits) = match prepared {
         Ok(prepared) => prepared,
@@ -167,19 +169,27 @@ async fn hold(
     };
     let (mut session, received) = Session::start(context, lane);
     let sources = Sources::new(received, blocks, Retention::new(context));
+    let deliverer = Deliverer::start(context, baton.epoch(), bell);
     let ended = drive(&mut session, &mut commits, sources, baton, stop).await;
-    let finish = async { timeout(FINISH_MAX, commits.finish()).await };
-    if matches!(ended, Ended::Stopping) && finish.await.is_err() {
-        tracing::warn!("the last commit did not end in time; it is taken back with the baton");
+    if matches!(ended, Ended::Stopping) {
+        if timeout(FINISH_MAX, commits.finish()).await.is_err() {
+            tracing::warn!("the last commit did not end in time; it is taken back with the baton");
+        }
+        deliverer.finish().await;
     }
     ended
 }
 
 /// Reads what is durable.
-async fn prepare(context: &Arc<LaneContext>, baton: &Baton) -> Result<(Lane, Commits), String> {
+async fn prepare(
+    context: &Arc<LaneContext>,
+    baton: &Baton,
+    bell: &Arc<Bell>,
+) -> Result<(Lane, Commits), String> {
     let lane = context.relayer.lane();
     let text = |error: LoadError| error.to_string();
-    let commits = Commits::begin(context, baton.epoch()).await.map_err(text)?;
+    let commits = Commits::begin(context, baton.epoch(), Arc::clone(bell)).await;
+    let commits = commits.map_err(text)?;
     let restored = load::load(&context.store, &lane, &context.relayer.accounts)
         .await
         .map_err(text)?;

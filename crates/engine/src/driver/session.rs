@@ -27,7 +27,7 @@ const PAGES: usize = 1;
 const SIGN_BATCH: usize = 64;
 
 /// Inputs taken in between two commits, each receipt of a block being one. One changes eight records at most, and all
-/// changes have to fit into one batch ([`baton_coord::BATCH_OPS_MAX`]) together with those that a lane puts off by itself.
+/// changes have to fit into one batch ([`baton_coord::BATCH_OPS_MAX`]) with those that a lane puts off by itself.
 const GATHER_MAX: usize = 1024;
 
 /// Bytes of calls and signed transactions taken in between two commits. A byte of a call stands eight times in the

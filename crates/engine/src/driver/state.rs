@@ -5,9 +5,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use baton_lanes::{AccountView, Alarm};
-use baton_model::{RelayerId, TxStatus};
+use baton_model::{RelayerId, TxStatus, U256};
 
-use super::metrics::{DriverMetrics, RelayerMetrics, Stage};
+use super::metrics::{DriverMetrics, RelayerMetrics, SlotCounts, Stage};
 
 /// Where a lane stands in this process.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,8 +82,22 @@ impl LaneStatus {
         }
     }
 
-    pub(super) fn show_account(&self, account: &AccountView) {
-        self.metrics.show_account(account);
+    pub(super) fn show_accounts(&self, accounts: impl Iterator<Item = AccountView>) {
+        let mut slots = SlotCounts::default();
+        for account in accounts {
+            self.metrics.show_account(&account);
+            slots.add(&account);
+        }
+        self.metrics.show_slots(&slots);
+    }
+
+    /// How long the oldest request has waited for a nonce.
+    pub(super) fn show_oldest(&self, age: Duration) {
+        self.metrics.show_oldest(age);
+    }
+
+    pub(super) fn count_fee(&self, wei: U256) {
+        self.metrics.count_fee(wei);
     }
 
     pub(super) fn show_counts(&self, counts: &[u64; 8], queued: usize, in_flight: usize) {

@@ -1,11 +1,14 @@
 //! What can be configured, as plain values: the same for what a file says and for what was made over the API.
 
 use std::fmt;
+use std::num::NonZeroU32;
 
 use baton_chain::Endpoint;
+use baton_edge::RateLimit;
 use baton_lanes::record::Record;
 use baton_model::{ChainProfile, EvmPolicy, RelayerId, Timestamp};
 use baton_vault::Secret;
+use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
@@ -96,6 +99,9 @@ pub struct NotificationDef {
     /// Key of their signatures.
     #[serde(with = "exposed")]
     pub signing_key: Option<Secret>,
+    /// What it is told of, in the words of [`crate::webhooks::EVENT_WORDS`]; empty for everything.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub events: Vec<String>,
 }
 
 /// A network.
@@ -126,6 +132,28 @@ pub struct ApiKeyDef {
     pub allowed_origins: Vec<String>,
     /// When it was made.
     pub created_at: Timestamp,
+    /// How often it may be used; `None` for as often as any other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate: Option<KeyRate>,
+}
+
+/// How often a key may be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct KeyRate {
+    /// Requests per second in the long run, at least 1.
+    pub per_second: u32,
+    /// Requests that may come at once, at least 1.
+    pub burst: u32,
+}
+
+impl KeyRate {
+    /// The limit; none of what is no rate at all.
+    pub(super) fn limit(self) -> Option<RateLimit> {
+        Some(RateLimit {
+            per_second: NonZeroU32::new(self.per_second)?,
+            burst: NonZeroU32::new(self.burst)?,
+        })
+    }
 }
 
 /// Everything that is configured, in order.

@@ -8,7 +8,7 @@ use baton_chain::{ChainClient, Endpoint};
 use baton_model::{Address, ChainProfile, EvmPolicy};
 use baton_vault::Signer;
 
-use super::defs::{Definitions, NetworkDef, NodeDef, RelayerDef, SignerDef};
+use super::defs::{Definitions, NetworkDef, NodeDef, NotificationDef, RelayerDef, SignerDef};
 use super::{Backends, CheckedSigner};
 use crate::driver::Follower;
 use crate::{Network, Relayer};
@@ -32,6 +32,8 @@ pub struct Served {
     pub signers: Vec<Arc<dyn Signer>>,
     /// Its nodes.
     pub line: Arc<Line>,
+    /// Who is told of its transactions.
+    pub notification: Option<Arc<NotificationDef>>,
 }
 
 /// What is open and connected. What is not used any more goes with the next renewal.
@@ -80,6 +82,7 @@ pub(super) fn fixed(relayers: Vec<Relayer>) -> (Definitions, Live) {
             relayer,
             signers: Vec::new(),
             line,
+            notification: None,
         }));
     }
     (definitions, live)
@@ -148,8 +151,11 @@ impl Live {
             let opened = self.signers.iter().find(|(signer, _)| signer.id == *id);
             opened.is_none_or(|(signer, _)| definitions.signer(id) == Some(signer))
         });
-        let is_same =
-            line.network.profile == network.profile && line.nodes == *nodes && same_signers;
+        let same_notification = known.notification.as_deref() == notification_of(def, definitions);
+        let is_same = line.network.profile == network.profile
+            && line.nodes == *nodes
+            && same_signers
+            && same_notification;
         is_same.then(|| Arc::clone(known))
     }
 
@@ -188,6 +194,7 @@ impl Live {
             relayer,
             signers,
             line,
+            notification: notification_of(def, definitions).cloned().map(Arc::new),
         })
     }
 
@@ -259,6 +266,13 @@ impl Live {
             line.follower.watch(accounts.collect());
         }
     }
+}
+
+fn notification_of<'a>(
+    def: &RelayerDef,
+    definitions: &'a Definitions,
+) -> Option<&'a NotificationDef> {
+    definitions.notification(def.notification_id.as_deref()?)
 }
 
 /// Tells of an account that a relayer has twice, or that another one has on the same chain.

@@ -83,6 +83,7 @@ mod tests {
             id: id.to_owned(),
             url: Some(Secret::new(url)),
             signing_key: None,
+            events: Vec::new(),
         }
     }
 

@@ -18,9 +18,9 @@ use crate::registry::{closed, closing, reopen};
 use crate::{Relayer, inbox_topic};
 
 /// Most commits for one request: one, and repetitions while the outcome is unknown.
-const COMMIT_TRIES_MAX: usize = 4;
+pub(super) const COMMIT_TRIES_MAX: usize = 4;
 /// Pause before a commit is repeated: a store that lost one answer is likely failing over.
-const REPEAT_PAUSE: Duration = Duration::from_millis(100);
+pub(super) const REPEAT_PAUSE: Duration = Duration::from_millis(100);
 /// Most times that a key's record is looked for again after it was forgotten in between.
 const LOOK_TRIES_MAX: usize = 3;
 
@@ -43,9 +43,23 @@ enum Outcome {
 }
 
 /// An idempotency key with what it is held against.
-struct Named {
+pub(super) struct Named {
     key: String,
     body: String,
+}
+
+impl Named {
+    pub(super) fn of(key: &IdempotencyKey, request: &TxRequest) -> Self {
+        Self {
+            key: key.digest(),
+            body: request.digest(),
+        }
+    }
+
+    /// The digest that it is stored under.
+    pub(super) fn key(&self) -> &str {
+        &self.key
+    }
 }
 
 impl Service {
@@ -63,10 +77,7 @@ impl Service {
     ) -> Result<Sent, ServiceError> {
         let relayer = &self.relayer(relayer)?.relayer;
         let request = TxRequest::parse(body).map_err(ServiceError::Invalid)?;
-        let named = idempotency.map(|key| Named {
-            key: key.digest(),
-            body: request.digest(),
-        });
+        let named = idempotency.map(|key| Named::of(key, &request));
         for _ in 0..LOOK_TRIES_MAX {
             if let Some(named) = &named
                 && let Some(sent) = self.replay(relayer, named).await?
@@ -81,6 +92,7 @@ impl Service {
             let record = fresh_record(self.fresh_id(), now, spec, digest);
             match self.commit_accept(relayer, &record, named.as_ref()).await? {
                 Outcome::Accepted => {
+                    tracing::debug!(relayer_id = %relayer.id, id = %record.id, "accepted");
                     self.wake_lane(relayer).await;
                     return Ok(Sent {
                         transaction: TransactionView::of(&record, relayer),
@@ -125,7 +137,11 @@ impl Service {
     }
 
     /// The first answer that was given under a key.
-    async fn replay(&self, relayer: &Relayer, named: &Named) -> Result<Option<Sent>, ServiceError> {
+    pub(super) async fn replay(
+        &self,
+        relayer: &Relayer,
+        named: &Named,
+    ) -> Result<Option<Sent>, ServiceError> {
         let lane = relayer.lane();
         let table = self.table(&lane);
         let found: Option<IdempotencyRecord> = table.get(key::idempotency(&named.key)).await?;
@@ -197,7 +213,7 @@ impl Service {
     }
 }
 
-fn fresh_record(
+pub(super) fn fresh_record(
     id: RequestId,
     now: Timestamp,
     spec: TxSpec,
@@ -220,6 +236,7 @@ fn fresh_record(
         receipt: None,
         last_command: None,
         delete_at: None,
+        trace: baton_edge::current_request_id(),
     }
 }
 
@@ -234,8 +251,16 @@ fn as_accepted(record: RequestRecord) -> RequestRecord {
 }
 
 fn accept_batch(relayer: &Relayer, record: &RequestRecord, named: Option<&Named>) -> Batch {
-    let id = record.id;
     let mut batch = Batch::new(relayer.lane());
+    accept_into(&mut batch, record, named);
+    batch.require.push(closed());
+    batch
+}
+
+/// Adds a request to a batch. Its first condition is that its id is not taken, the second one, if it has a key, that
+/// its key is not.
+pub(super) fn accept_into(batch: &mut Batch, record: &RequestRecord, named: Option<&Named>) {
+    let id = record.id;
     let request_key = Key::from(key::request(id));
     batch
         .require
@@ -251,9 +276,7 @@ fn accept_batch(relayer: &Relayer, record: &RequestRecord, named: Option<&Named>
             .puts
             .push((name, encode(&IdempotencyRecord { id, body }).into()));
     }
-    batch.require.push(closed());
     batch
         .appends
         .push(encode(&InboxRecord::Accept { id }).into());
-    batch
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use baton_coord::{Batch, CommitError, Scan, Wakeups};
 use baton_lanes::record::{InboxRecord, RequestRecord, encode, key};
 use baton_model::{RequestId, TxSpec, TxStatus};
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use tokio::time::{Instant, timeout_at};
@@ -41,7 +42,7 @@ pub struct Commanded {
 }
 
 /// What a call to cancel everything led to.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct CancelledPending {
     /// Transactions that will be cancelled if they are not mined before.
     pub queued_for_cancellation_transaction_ids: Vec<String>,

@@ -1,8 +1,11 @@
 //! The HTTP routes of the service, with the paths and shapes of OpenZeppelin Relayer's API.
 
+mod followed;
 mod later;
+pub mod openapi;
 mod permit;
 mod registered;
+mod ui;
 
 use std::sync::Arc;
 
@@ -20,6 +23,8 @@ use baton_model::TxStatus;
 use prometheus_client::registry::Registry;
 use serde::Deserialize;
 use serde_json::value::RawValue;
+
+use followed::{WaitQuery, waited};
 
 use super::{Commanded, IdempotencyKey, Need, Rights, Service, ServiceError};
 
@@ -58,6 +63,7 @@ pub fn router(service: Arc<Service>, readiness: Readiness, metrics: Arc<Registry
         )
         .route(&format!("{many}/by-nonce/{{nonce}}"), get(by_nonce))
         .route(one, get(get_one).put(replace).delete(cancel))
+        .merge(followed::routes())
         .merge(registered::routes())
         .with_state(service);
     routes
@@ -66,6 +72,15 @@ pub fn router(service: Arc<Service>, readiness: Readiness, metrics: Arc<Registry
         .route_layer(from_fn(permit::permit))
         .merge(health_router(readiness))
 }
+
+/// The routes that describe the API: `/api-docs/openapi.json`, and a page for people at `/swagger-ui`.
+/// They tell nothing about what is configured, and are to need no key.
+pub fn description() -> Router {
+    openapi::routes().merge(ui::routes())
+}
+
+/// Where [`description`] is.
+pub const DESCRIPTION_PREFIXES: [&str; 2] = ["/api-docs", "/swagger-ui"];
 
 async fn list_relayers(
     State(service): Shared,
@@ -101,19 +116,26 @@ async fn balance(
 async fn send(
     State(service): Shared,
     ApiPath(relayer): ApiPath<String>,
+    ApiQuery(query): ApiQuery<WaitQuery>,
     headers: HeaderMap,
     body: ApiJson<Box<RawValue>>,
 ) -> Result<Response, ApiError> {
     let key = idempotency_key(&headers)?;
+    let wait = query.parse(&service)?;
     let body = bounded(&body)?;
     let sent = service.send(&relayer, body, key.as_ref()).await?;
-    let replayed = [(REPLAYED, HeaderValue::from_static("true"))];
-    let response = ApiResponse::success(sent.transaction);
-    Ok(if sent.replayed {
-        (replayed, response).into_response()
-    } else {
-        response.into_response()
-    })
+    let mut response = match wait {
+        None => ApiResponse::success(sent.transaction).into_response(),
+        Some(wait) => {
+            let transaction = sent.transaction;
+            waited(service.wait_for_sent(&relayer, transaction, wait).await)
+        }
+    };
+    if sent.replayed {
+        let headers = response.headers_mut();
+        headers.insert(REPLAYED, HeaderValue::from_static("true"));
+    }
+    Ok(response)
 }
 
 #[derive(Deserialize)]
@@ -135,8 +157,12 @@ async fn list(
 async fn get_one(
     State(service): Shared,
     ApiPath((relayer, id)): ApiPath<(String, String)>,
+    ApiQuery(query): ApiQuery<WaitQuery>,
 ) -> Result<Response, ApiError> {
-    answer(service.transaction(&relayer, &id).await)
+    match query.parse(&service)? {
+        None => answer(service.transaction(&relayer, &id).await),
+        Some(wait) => Ok(waited(service.wait(&relayer, &id, wait).await?)),
+    }
 }
 
 /// There is a route of this name, but for this method it is no more than an id that no transaction

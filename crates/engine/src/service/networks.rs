@@ -1,12 +1,14 @@
 //! Networks over the API. All that are known are shown; their nodes can be changed.
 
 use baton_edge::Page;
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::body::Body;
 use super::error::ServiceError;
 use super::relayer_body::nodes;
+use super::schema;
 use super::{Service, page_of};
 use crate::registry::NetworkDef;
 
@@ -14,13 +16,15 @@ use crate::registry::NetworkDef;
 const EVM: &str = "evm:";
 
 /// A network as callers see it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "Network")]
 pub struct NetworkView {
     /// `evm:` and its name.
     pub id: String,
     /// Its name.
     pub name: String,
     /// `evm`.
+    #[schemars(with = "schema::Evm")]
     pub network_type: &'static str,
     /// Its nodes; for callers without the right to change them, without what may hold a key.
     pub rpc_urls: Vec<NodeView>,
@@ -43,7 +47,8 @@ pub struct NetworkView {
 }
 
 /// A node as callers see it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "Node")]
 pub struct NodeView {
     /// Where it is.
     pub url: String,

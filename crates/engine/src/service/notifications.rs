@@ -2,14 +2,16 @@
 
 use baton_edge::Page;
 use baton_vault::{API_KEY_CHARS_MIN, Secret};
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::body::{Body, Given};
+use super::body::{Body, Given, items, text};
 use super::error::ServiceError;
 use super::signers::check_unused;
 use super::{Service, page_of};
 use crate::registry::NotificationDef;
+use crate::webhooks::{EVENT_WORDS, check_event};
 
 /// Longest URL: browsers and proxies take about as much.
 const URL_BYTES_MAX: usize = 2048;
@@ -17,7 +19,8 @@ const URL_BYTES_MAX: usize = 2048;
 const SIGNING_KEY_CHARS_MAX: usize = 512;
 
 /// A notification as callers see it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "Notification")]
 pub struct NotificationView {
     /// Its id.
     pub id: String,
@@ -28,6 +31,9 @@ pub struct NotificationView {
     pub url: String,
     /// Whether they are signed.
     pub has_signing_key: bool,
+    /// What it is told of; left out when it is told of everything.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub events: Vec<String>,
 }
 
 impl Service {
@@ -58,7 +64,7 @@ impl Service {
         &self,
         body: &RawValue,
     ) -> Result<NotificationView, ServiceError> {
-        let known = ["id", "type", "url", "signing_key"];
+        let known = ["id", "type", "url", "signing_key", "events"];
         let body = Body::open("", body, &known).map_err(ServiceError::Invalid)?;
         let id = self.object_id(&body)?;
         if matches!(body.get("url"), Given::Absent | Given::Null) {
@@ -69,6 +75,7 @@ impl Service {
             id: id.clone(),
             url: None,
             signing_key: None,
+            events: Vec::new(),
         };
         let def = self.merged(&body, blank)?;
         let mut edit = self.registry.edit().await?;
@@ -93,7 +100,7 @@ impl Service {
         id: &str,
         body: &RawValue,
     ) -> Result<NotificationView, ServiceError> {
-        let body = Body::open("", body, &["type", "url", "signing_key"]);
+        let body = Body::open("", body, &["type", "url", "signing_key", "events"]);
         let body = body.map_err(ServiceError::Invalid)?;
         let mut edit = self.registry.edit().await?;
         loop {
@@ -147,6 +154,11 @@ impl Service {
                 def.signing_key = signing_key(raw).map_err(ServiceError::Invalid)?
             }
         }
+        match body.get("events") {
+            Given::Absent => {}
+            Given::Null => def.events = Vec::new(),
+            Given::Value(raw) => def.events = events(raw).map_err(ServiceError::Invalid)?,
+        }
         if def.signing_key.is_some() {
             self.check_sealed("notifications with a signing key")?;
         }
@@ -162,6 +174,7 @@ impl NotificationView {
             kind: "webhook",
             url: url.map(|url| url.expose().to_owned()).unwrap_or_default(),
             has_signing_key: notification.signing_key.is_some(),
+            events: notification.events.clone(),
         }
     }
 }
@@ -180,6 +193,16 @@ fn url(raw: &RawValue) -> Result<Secret, String> {
     text.filter(fits).map(Secret::new).ok_or_else(|| {
         format!("url must be an http or https URL of at most {URL_BYTES_MAX} characters")
     })
+}
+
+fn events(raw: &RawValue) -> Result<Vec<String>, String> {
+    let items = items("events", raw, EVENT_WORDS.len())?;
+    let words = items.into_iter().map(|(place, item)| {
+        let word = text(&place, item)?;
+        check_event(&word).map_err(|rule| format!("{place} {rule}"))?;
+        Ok(word)
+    });
+    words.collect()
 }
 
 fn signing_key(raw: &RawValue) -> Result<Option<Secret>, String> {

@@ -1,6 +1,7 @@
 //! Signers over the API. What is secret of them goes in and never comes out.
 
 use baton_edge::Page;
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -14,7 +15,8 @@ use crate::registry::{Definitions, SignerDef};
 const ID_BYTES_MAX: usize = 36;
 
 /// A signer as callers see it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "Signer")]
 pub struct SignerView {
     /// Its id.
     pub id: String,
@@ -22,6 +24,7 @@ pub struct SignerView {
     #[serde(rename = "type")]
     pub kind: String,
     /// Its configuration, without what is secret.
+    #[schemars(with = "serde_json::Map<String, Value>")]
     pub config: Value,
 }
 

@@ -1,7 +1,6 @@
 //! How relayers are.
 
 use baton_edge::Page;
-use baton_lanes::record::SummaryRecord;
 use baton_model::{TxStatus, U256};
 
 use super::Service;
@@ -69,7 +68,7 @@ impl Service {
             balance: balance.to_string(),
             pending_transactions_count: pending + glimpse.unread,
             last_confirmed_transaction_timestamp: summary.last_confirmed_at.map(rfc3339),
-            system_disabled: disabled_reason(relayer, &summary).is_some(),
+            system_disabled: disabled_reason(relayer, &summary.alarms).is_some(),
             paused: relayer.paused,
             nonce: nonce.to_string(),
             accounts: accounts.collect(),
@@ -88,13 +87,17 @@ impl Service {
         Ok(BalanceView {
             balance,
             unit: "wei",
+            balance_string: balance.to_string(),
         })
     }
 
     pub(super) async fn view(&self, relayer: &Relayer) -> Result<RelayerView, ServiceError> {
         let lane = relayer.lane();
         let summary = self.table(&lane).summary().await?;
-        Ok(RelayerView::of(relayer, disabled_reason(relayer, &summary)))
+        Ok(RelayerView::of(
+            relayer,
+            disabled_reason(relayer, &summary.alarms),
+        ))
     }
 
     async fn on_chain(
@@ -117,12 +120,11 @@ fn total(accounts: &[baton_chain::AccountView]) -> U256 {
 }
 
 /// Why none of a relayer's accounts can work; `None` while one can.
-fn disabled_reason(relayer: &Relayer, summary: &SummaryRecord) -> Option<DisabledReason> {
+pub(crate) fn disabled_reason(relayer: &Relayer, alarms: &[String]) -> Option<DisabledReason> {
     let stopped = relayer.accounts.iter().map(|account| {
         let name = account.to_string();
         let of_account = |alarm: &&String| alarm.to_lowercase().contains(&name.to_lowercase());
-        summary
-            .alarms
+        alarms
             .iter()
             .filter(of_account)
             .find_map(|alarm| stopping(alarm))

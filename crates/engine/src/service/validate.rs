@@ -173,7 +173,7 @@ fn check_target(to: Option<Address>, relayer: &Relayer) -> Result<(), String> {
 }
 
 /// A time as the API writes it; times beyond the year 9999 are shown as its end.
-pub(super) fn rfc3339(time: Timestamp) -> String {
+pub(crate) fn rfc3339(time: Timestamp) -> String {
     let millis = i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
     let time = jiff::Timestamp::from_millisecond(millis).unwrap_or(jiff::Timestamp::MAX);
     format!("{time:.3}")

@@ -4,80 +4,104 @@
 use alloy_primitives::hex;
 use baton_lanes::record::RequestRecord;
 use baton_model::{Address, B256, Bytes, Fees, Pricing, TxStatus, U256};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::request::speed_name;
+use super::schema;
 use super::validate::rfc3339;
 use crate::Relayer;
 
 /// A transaction. Every field is always there, null when it has no value. Prices are texts, `value`
 /// is 0x-hex.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "Transaction")]
 pub struct TransactionView {
     /// Its id.
     pub id: String,
     /// Hash of the attempt that stands for it: the mined one, else the latest.
+    #[schemars(with = "Option<schema::Hash>")]
     pub hash: Option<B256>,
     /// Where it stands.
+    #[schemars(with = "schema::Status")]
     pub status: &'static str,
     /// Why it stands there.
     pub status_reason: Option<String>,
     /// When it was accepted.
+    #[schemars(with = "schema::Time")]
     pub created_at: String,
     /// When a node first acknowledged it.
+    #[schemars(with = "Option<schema::Time>")]
     pub sent_at: Option<String>,
     /// When it was found final; only of a confirmed one.
+    #[schemars(with = "Option<schema::Time>")]
     pub confirmed_at: Option<String>,
     /// Wei per gas of a legacy transaction.
+    #[schemars(with = "Option<schema::Decimal>")]
     pub gas_price: Option<String>,
     /// Gas limit, once known.
     pub gas_limit: Option<u64>,
     /// Nonce, once it has one.
     pub nonce: Option<u64>,
     /// Wei sent along.
+    #[schemars(with = "schema::Quantity")]
     pub value: U256,
     /// Sending account; null for a relayer with several until one is chosen.
+    #[schemars(with = "Option<schema::Address>")]
     pub from: Option<Address>,
     /// Target; null when it creates a contract.
+    #[schemars(with = "Option<schema::Address>")]
     pub to: Option<Address>,
     /// Its relayer.
     pub relayer_id: String,
     /// Input; null when empty.
+    #[schemars(with = "Option<schema::Hex>")]
     pub data: Option<Bytes>,
     /// Most wei per gas.
+    #[schemars(with = "Option<schema::Decimal>")]
     pub max_fee_per_gas: Option<String>,
     /// Wei per gas for the proposer.
+    #[schemars(with = "Option<schema::Decimal>")]
     pub max_priority_fee_per_gas: Option<String>,
     /// Signature of the attempt that stands for it.
     pub signature: Option<SignatureView>,
     /// Speed asked for.
+    #[schemars(with = "Option<schema::Speed>")]
     pub speed: Option<&'static str>,
     /// Whether the caller asked to cancel it.
     pub is_canceled: bool,
     /// EIP-155 chain id.
     pub chain_id: u64,
     /// When it lapses.
+    #[schemars(with = "schema::Time")]
     pub valid_until: String,
     /// Hashes of all attempts, oldest first.
+    #[schemars(with = "Vec<schema::Hash>")]
     pub hashes: Vec<B256>,
     /// When it was found in a block.
+    #[schemars(with = "Option<schema::Time>")]
     pub mined_at: Option<String>,
     /// When it reached a final status, whichever.
+    #[schemars(with = "Option<schema::Time>")]
     pub finished_at: Option<String>,
     /// Its block.
     pub block_number: Option<u64>,
     /// Hash of its block.
+    #[schemars(with = "Option<schema::Hash>")]
     pub block_hash: Option<B256>,
     /// Gas used.
     pub gas_used: Option<u64>,
     /// Wei paid per gas.
+    #[schemars(with = "Option<schema::Decimal>")]
     pub effective_gas_price: Option<String>,
     /// Contract that it created.
+    #[schemars(with = "Option<schema::Address>")]
     pub contract_address: Option<Address>,
 }
 
 /// A signature, in hex without a prefix as in the reference.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "Signature")]
 pub struct SignatureView {
     /// 32 bytes.
     pub r: String,
@@ -90,7 +114,8 @@ pub struct SignatureView {
 }
 
 /// A relayer.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "Relayer")]
 pub struct RelayerView {
     /// Its id.
     pub id: String,
@@ -99,6 +124,7 @@ pub struct RelayerView {
     /// Its network.
     pub network: String,
     /// `evm`.
+    #[schemars(with = "schema::Evm")]
     pub network_type: &'static str,
     /// Whether it takes no new work.
     pub paused: bool,
@@ -114,6 +140,7 @@ pub struct RelayerView {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub custom_rpc_urls: Vec<CustomRpcUrl>,
     /// Its first account.
+    #[schemars(with = "schema::Address")]
     pub address: Address,
     /// Whether none of its accounts can work until somebody acts.
     pub system_disabled: bool,
@@ -121,13 +148,18 @@ pub struct RelayerView {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub disabled_reason: Option<DisabledReason>,
     /// All its accounts.
+    #[schemars(with = "Vec<schema::Address>")]
     pub accounts: Vec<Address>,
     /// All its signers, in the order of the accounts.
     pub signer_ids: Vec<String>,
+    /// The large numbers of its policy as texts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exact_policies: Option<ExactPolicyView>,
 }
 
 /// A policy.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "Policy")]
 pub struct PolicyView {
     /// Wei.
     pub min_balance: u128,
@@ -138,6 +170,7 @@ pub struct PolicyView {
     pub gas_price_cap: Option<u128>,
     /// Targets that may be called.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Vec<schema::Address>>")]
     pub whitelist_receivers: Option<Vec<Address>>,
     /// Whether EIP-1559 fees are used where there are.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -149,8 +182,21 @@ pub struct PolicyView {
     pub include_revert_data: bool,
 }
 
+/// The large numbers of a policy as texts, which nobody rounds. They stand apart, because clients of the reference
+/// refuse a policy with fields that they do not know.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "ExactPolicy")]
+pub struct ExactPolicyView {
+    /// Wei.
+    #[schemars(with = "schema::Decimal")]
+    pub min_balance: String,
+    /// Most wei per gas.
+    #[schemars(with = "Option<schema::Decimal>")]
+    pub gas_price_cap: Option<String>,
+}
+
 /// An endpoint.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct CustomRpcUrl {
     /// Scheme and host.
     pub url: String,
@@ -159,7 +205,7 @@ pub struct CustomRpcUrl {
 }
 
 /// Why a relayer does not work.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct DisabledReason {
     /// Kind of trouble, in the reference's words.
     #[serde(rename = "type")]
@@ -169,7 +215,7 @@ pub struct DisabledReason {
 }
 
 /// The details of a reason.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(untagged)]
 pub enum DisabledReasons {
     /// A text.
@@ -179,21 +225,26 @@ pub enum DisabledReasons {
 }
 
 /// A relayer's state.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "RelayerStatus")]
 pub struct StatusView {
     /// `evm`.
+    #[schemars(with = "schema::Evm")]
     pub network_type: &'static str,
     /// Wei of all accounts, as a text.
+    #[schemars(with = "schema::Decimal")]
     pub balance: String,
     /// Transactions that are pending, sent or submitted.
     pub pending_transactions_count: u64,
     /// When a transaction was last confirmed.
+    #[schemars(with = "Option<schema::Time>")]
     pub last_confirmed_transaction_timestamp: Option<String>,
     /// Whether none of its accounts can work until somebody acts.
     pub system_disabled: bool,
     /// Whether it takes no new work.
     pub paused: bool,
     /// Nonce of the first account on chain, as a text.
+    #[schemars(with = "schema::Decimal")]
     pub nonce: String,
     /// What needs a person.
     pub alarms: Vec<String>,
@@ -202,11 +253,13 @@ pub struct StatusView {
 }
 
 /// An account's state.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct AccountStatus {
     /// The account.
+    #[schemars(with = "schema::Address")]
     pub address: Address,
     /// Wei, as a text.
+    #[schemars(with = "schema::Decimal")]
     pub balance: String,
     /// Next nonce to be mined.
     pub nonce: u64,
@@ -215,16 +268,20 @@ pub struct AccountStatus {
 }
 
 /// A relayer's balance.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "Balance")]
 pub struct BalanceView {
-    /// Wei of all accounts.
+    /// Wei of all accounts. Beyond 2^53, readers of JSON that know one kind of number only round it.
     pub balance: u128,
     /// `wei`.
     pub unit: &'static str,
+    /// The balance as a text, which nobody rounds.
+    #[schemars(with = "schema::Decimal")]
+    pub balance_string: String,
 }
 
 impl TransactionView {
-    pub(super) fn of(record: &RequestRecord, relayer: &Relayer) -> Self {
+    pub(crate) fn of(record: &RequestRecord, relayer: &Relayer) -> Self {
         let current = record.current.as_ref();
         let receipt = record.receipt.as_ref();
         let spec = &record.spec;
@@ -320,8 +377,12 @@ impl SignatureView {
 }
 
 impl RelayerView {
-    pub(super) fn of(relayer: &Relayer, disabled_reason: Option<DisabledReason>) -> Self {
+    pub(crate) fn of(relayer: &Relayer, disabled_reason: Option<DisabledReason>) -> Self {
         let policy = relayer.policy_given.then(|| PolicyView::of(relayer));
+        let exact = policy.as_ref().map(|policy| ExactPolicyView {
+            min_balance: policy.min_balance.to_string(),
+            gas_price_cap: policy.gas_price_cap.map(|cap| cap.to_string()),
+        });
         let urls = relayer.custom_rpc_urls.iter();
         Self {
             id: relayer.id.to_string(),
@@ -343,6 +404,20 @@ impl RelayerView {
             disabled_reason,
             accounts: relayer.accounts.clone(),
             signer_ids: relayer.signer_ids.clone(),
+            exact_policies: exact,
+        }
+    }
+}
+
+impl DisabledReason {
+    /// The details in one text.
+    pub(crate) fn text(&self) -> String {
+        match &self.details {
+            DisabledReasons::One(text) => text.clone(),
+            DisabledReasons::Several(reasons) => {
+                let texts: Vec<String> = reasons.iter().map(Self::text).collect();
+                texts.join("; ")
+            }
         }
     }
 }

@@ -14,3 +14,5 @@ mod questions;
 mod store_faults;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod webhooks;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use baton_engine::driver::LaneState;
+use baton_lanes::record::{RequestRecord, key};
 use baton_model::{TxStatus, U256};
 use tokio::time::sleep;
 
@@ -56,6 +57,74 @@ async fn a_life_is_counted_and_timed() {
     let account = format!(r#"relayer_id="main",account="{account}""#);
     assert_shown(&text, &format!("account_nonce_drift{{{account}}} 0"));
     assert_shown(&text, &format!("account_balance_wei{{{account}}} 1e24"));
+    assert_shown(&text, &format!("queue_oldest_age_seconds{{{labels}}} 0.0"));
+    let mut fee = 0.0;
+    for id in &ids {
+        let record: RequestRecord = world.record(key::request(*id)).await.unwrap();
+        let receipt = record.receipt.unwrap();
+        fee += f64::from(U256::from(receipt.gas_used) * U256::from(receipt.effective_gas_price));
+    }
+    assert!(fee > 0.0);
+    assert_eq!(
+        value(&text, &format!("fees_spent_wei_total{{{labels}}}")),
+        fee
+    );
+    process.shut_down().await;
+}
+
+/// The value of a metric with its labels.
+fn value(text: &str, name: &str) -> f64 {
+    let found = text
+        .lines()
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    found.expect(name).parse().unwrap()
+}
+
+fn slots(text: &str, state: &str) -> f64 {
+    value(
+        text,
+        &format!(r#"slots{{relayer_id="main",state="{state}"}}"#),
+    )
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_offered_is_shown_as_such() {
+    let _logs = Logs::watch();
+    let world = World::new();
+    let process = world.start("first");
+    process.until_running().await;
+    let ids = world.accept(40).await;
+    sleep(Duration::from_secs(3)).await;
+    let text = process.metrics();
+    let found =
+        ["in_flight", "offered", "queued", "bound", "mined"].map(|state| slots(&text, state));
+    assert_eq!(found, [40.0, 40.0, 0.0, 0.0, 0.0]);
+    let _mining = world.mine_every(BLOCK);
+    world.until_all(&ids, TxStatus::Confirmed).await;
+    process.shut_down().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_waits_is_shown_with_its_age() {
+    let _logs = Logs::watch();
+    let world = World::new();
+    world.chain.set_balance(U256::ZERO);
+    let process = world.start("first");
+    let mining = world.mine_every(BLOCK);
+    world.accept(2).await;
+    sleep(Duration::from_secs(10)).await;
+    let ids = world.accept(3).await;
+    sleep(Duration::from_secs(3)).await;
+    let text = process.metrics();
+    assert_eq!(slots(&text, "queued"), 5.0);
+    let age = r#"queue_oldest_age_seconds{relayer_id="main",network_type="evm"}"#;
+    let found = value(&text, age);
+    assert!((11.0..=13.5).contains(&found), "{found}");
+    world.chain.set_balance(U256::from(u128::MAX));
+    world.until_all(&ids, TxStatus::Confirmed).await;
+    sleep(Duration::from_secs(2)).await;
+    assert_eq!(value(&process.metrics(), age), 0.0);
+    drop(mining);
     process.shut_down().await;
 }
 

@@ -6,9 +6,19 @@ mod bad_requests;
 #[cfg(test)]
 mod commands;
 #[cfg(test)]
+mod deliveries;
+#[cfg(test)]
+mod dry_run;
+#[cfg(test)]
+mod following;
+#[cfg(test)]
 mod idempotency;
 #[cfg(test)]
 mod lists;
+#[cfg(test)]
+mod many;
+#[cfg(test)]
+mod openapi;
 #[cfg(test)]
 mod registry;
 #[cfg(test)]

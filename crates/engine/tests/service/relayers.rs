@@ -64,6 +64,7 @@ async fn a_relayer_is_shown_as_configured() {
                 "whitelist_receivers": ["0xbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"],
                 "eip1559_pricing": false, "include_revert_data": false,
             },
+            "exact_policies": { "min_balance": "1", "gas_price_cap": u128::MAX.to_string() },
             "notification_id": "hook",
             "custom_rpc_urls": [{"url": "https://node.example/***", "weight": 80}],
         })
@@ -108,8 +109,8 @@ async fn status_and_balance_come_from_the_chain_and_the_lane() {
     assert_eq!(
         answer.body,
         format!(
-            r#"{{"success":true,"data":{{"balance":{},"unit":"wei"}},"error":null}}"#,
-            u128::MAX
+            r#"{{"success":true,"data":{{"balance":{max},"unit":"wei","balance_string":"{max}"}},"error":null}}"#,
+            max = u128::MAX
         )
     );
 

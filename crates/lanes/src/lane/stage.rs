@@ -55,8 +55,8 @@ struct Flying {
     after: Vec<Output>,
 }
 
-/// Most deferrable records in one stage. A request that ends changes eight at most: with what cannot be put off, a stage
-/// stays within the 16,384 operations that a store takes in one batch, and what is new does not wait long for a place.
+/// Most deferrable records in one stage. A request that ends changes eight at most: with what cannot be put off, a
+/// stage stays within the 16,384 operations that a store takes in one batch, and what is new does not wait long.
 const DEFERRABLE_MAX: usize = 256;
 
 /// Most bytes of deferrable records in one stage: a quarter of the 16 MiB that a store takes in one batch.

@@ -1,11 +1,12 @@
 //! Watches what becomes durable, what nodes are sent and what the chain executes, and says when a promise is broken.
 //!
 //! The invariants are those of the design: 1 and 2 and 4 to 6 on every commit ([`slots`]), 3 on every offer, 7 on
-//! every record of a request ([`ends`]), and 8 at the end of a run ([`settled`]).
+//! every record of a request ([`ends`]), and 8 at the end of a run ([`settled`]). What changes is told of ([`told`]).
 
 mod ends;
 mod settled;
 mod slots;
+mod told;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -83,6 +84,7 @@ impl World {
             }
         }
         self.check_slots(&changed);
+        self.check_told(batch, &changed.requests);
         for record in changed.requests {
             self.check_record(&record);
             self.watch.requests.insert(record.id, record);

@@ -2,6 +2,7 @@
 
 pub(crate) mod chain;
 pub(crate) mod logs;
+pub(crate) mod receiver;
 pub(crate) mod signer;
 pub(crate) mod store;
 
@@ -14,6 +15,7 @@ use baton_coord::{Batch, Clock, HolderId, Store};
 use baton_engine::driver::{
     DriverMetrics, DriverOptions, Follower, LaneContext, LaneState, LaneStatus, run_lane,
 };
+use baton_engine::webhooks::LaneHooks;
 use baton_engine::{Network, Relayer};
 use baton_lanes::record::{InboxRecord, Record, RequestRecord, SlotRecord, decode, encode, key};
 use baton_model::{
@@ -59,6 +61,7 @@ pub(crate) struct World {
     pub(crate) signers: Vec<Arc<FakeSigner>>,
     pub(crate) relayer: Relayer,
     pub(crate) retention: Duration,
+    pub(crate) hooks: Option<LaneHooks>,
     next: AtomicU64,
 }
 
@@ -105,6 +108,7 @@ impl World {
             chain,
             ledger: Arc::default(),
             retention: RETENTION,
+            hooks: None,
             next: AtomicU64::new(1),
         };
         world.check_durability();
@@ -159,7 +163,9 @@ impl World {
                 lease: LEASE,
                 adopt: false,
                 retention: self.retention,
+                events_kept: 1000,
             },
+            hooks: self.hooks.clone(),
         };
         let (stop, stopping) = watch::channel(false);
         let follow = stopping.clone();
@@ -229,6 +235,7 @@ impl World {
             receipt: None,
             last_command: None,
             delete_at: None,
+            trace: None,
         }
     }
 

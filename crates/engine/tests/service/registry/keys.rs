@@ -1,6 +1,7 @@
 //! API keys: given out, limited, revoked.
 
 use baton_coord::{Scan, Table};
+use baton_edge::{IssuedKeys, key_digest};
 use baton_model::LaneId;
 use serde_json::{Value, json};
 
@@ -50,6 +51,37 @@ async fn a_key_is_told_once_and_kept_as_a_digest() {
         assert!(!String::from_utf8_lossy(&entry.value).contains(random));
     }
     assert_eq!(stored.len(), 2, "the head and the key");
+}
+
+#[tokio::test]
+async fn a_key_can_have_a_rate_of_its_own() {
+    let (_deployment, replica, client) = one().await;
+    let mut body = json!({ "name": "slow", "permissions": ["read"] });
+    for (rate, rule) in [
+        (json!(5), "rate_limit must be a JSON object"),
+        (json!({ "per_second": 1 }), "rate_limit.burst is required"),
+        (
+            json!({ "per_second": 0, "burst": 2 }),
+            "rate_limit.per_second must be 1 to 1000000; found 0",
+        ),
+    ] {
+        body["rate_limit"] = rate;
+        let refused = client.post(KEYS, &body).await;
+        assert_eq!(refused.status, 400);
+        assert!(refused.error().starts_with(rule), "{}", refused.body);
+    }
+    body["rate_limit"] = json!({ "per_second": 7, "burst": 2 });
+    let data = made(&client.post(KEYS, &body).await);
+    assert_eq!(data["rate_limit"], body["rate_limit"]);
+    let id = data["id"].as_str().unwrap();
+    let shown = client.get(&format!("{KEYS}/{id}")).await.data();
+    assert_eq!(shown["rate_limit"], body["rate_limit"]);
+    let digest = key_digest(data["value"].as_str().unwrap());
+    let issued = replica.registry.find(&digest).unwrap();
+    let rate = issued
+        .rate
+        .map(|rate| (rate.per_second.get(), rate.burst.get()));
+    assert_eq!(rate, Some((7, 2)), "as the listener counts it");
 }
 
 #[tokio::test]

@@ -155,6 +155,7 @@ fn file() -> Definitions {
             id: "hook".to_owned(),
             url: Some(Secret::new("https://hook.example/x")),
             signing_key: Some(Secret::new("k".repeat(32))),
+            events: Vec::new(),
         }],
         networks: vec![network("localhost", 31337), network("testnet", 5)],
     }

@@ -85,6 +85,7 @@ async fn everything_of_a_relayer_can_be_given() {
                 "whitelist_receivers": [TARGET], "eip1559_pricing": false,
                 "private_transactions": true, "include_revert_data": true,
             },
+            "exact_policies": { "min_balance": "7", "gas_price_cap": cap },
             "custom_rpc_urls": [
                 { "url": "https://a.example/***", "weight": 100 },
                 { "url": "https://b.example/***", "weight": 20 },

@@ -18,6 +18,7 @@ struct Passed {
     asked: Vec<String>,
     answers: VecDeque<PassedAnswer>,
     offers: Vec<NodeAnswer>,
+    market: Option<Market>,
 }
 
 /// Accounts in order have `nonce`, `nonce + 1`, … and `balance` each; or no node answers.
@@ -65,6 +66,10 @@ impl FakeChain {
         self.1.lock().unwrap().offers = said;
     }
 
+    pub(crate) fn set_market(&self, market: Market) {
+        self.1.lock().unwrap().market = Some(market);
+    }
+
     pub(crate) fn go_down(&self) {
         self.0.lock().unwrap().down = true;
     }
@@ -100,7 +105,8 @@ impl ChainClient for FakeChain {
     }
 
     async fn market(&self, _: &[u8]) -> Result<Market, RpcError> {
-        Err(down())
+        let market = self.1.lock().unwrap().market.clone();
+        market.ok_or_else(down)
     }
 
     async fn estimate(&self, calls: &[(Address, Call)]) -> Vec<Estimate> {

@@ -1,5 +1,6 @@
 //! A small HTTP client, so that tests see the very bytes of answers.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use axum::body::{Body, Bytes};
@@ -103,6 +104,61 @@ impl Client {
             status: head.status.as_u16(),
             headers: head.headers,
             body: String::from_utf8(body.to_vec()).unwrap(),
+        }
+    }
+}
+
+/// An answer that goes on and on.
+pub(crate) struct Streamed {
+    pub(crate) headers: hyper::HeaderMap,
+    body: hyper::body::Incoming,
+    read: String,
+    _sender: http1::SendRequest<Body>,
+}
+
+impl Client {
+    /// Opens a stream of events.
+    pub(crate) async fn stream(&self, path: &str, headers: &[(&str, &str)]) -> Streamed {
+        let mut request = Request::builder()
+            .uri(path)
+            .header("host", "test")
+            .header("authorization", format!("Bearer {API_KEY}"));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let stream = TcpStream::connect(self.address).await.unwrap();
+        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
+        tokio::spawn(connection);
+        let request = request.body(Body::empty()).unwrap();
+        let response = sender.send_request(request).await.unwrap();
+        let (head, body) = response.into_parts();
+        assert_eq!(head.status.as_u16(), 200);
+        Streamed {
+            headers: head.headers,
+            body,
+            read: String::new(),
+            _sender: sender,
+        }
+    }
+}
+
+impl Streamed {
+    /// The next message that is an event: its fields by name. `None` when the stream has ended.
+    pub(crate) async fn next(&mut self) -> Option<BTreeMap<String, String>> {
+        loop {
+            while let Some((message, rest)) = self.read.split_once("\n\n") {
+                let lines = message.lines().filter_map(|line| line.split_once(": "));
+                let fields: BTreeMap<String, String> = lines
+                    .map(|(name, value)| (name.into(), value.into()))
+                    .collect();
+                self.read = rest.to_owned();
+                if fields.contains_key("data") {
+                    return Some(fields);
+                }
+            }
+            let frame = self.body.frame().await?.unwrap();
+            let data = frame.into_data().unwrap();
+            self.read.push_str(std::str::from_utf8(&data).unwrap());
         }
     }
 }

@@ -11,7 +11,7 @@ use baton_lanes::{
     AccountInput, Answer, BlockInput, Command, Input, Lane, LaneConfig, MarketView, Offer, Output,
     Restored, Signed, Survey, SurveyedAccount, Timing,
 };
-use baton_model::{Address, B256, Bytes, EvmPolicy, LaneId, RelayerId, U256};
+use baton_model::{Address, B256, Bytes, EvmPolicy, LaneId, RelayerId, RequestId, TxStatus, U256};
 use tokio::task::JoinHandle;
 
 use super::store::FaultyStore;
@@ -33,6 +33,8 @@ pub(crate) struct LaneHand {
     pub(crate) offers: Vec<Offer>,
     /// Whether its accounts have money.
     funded: bool,
+    /// How many events it told of.
+    pub(crate) told: u64,
 }
 
 impl LaneHand {
@@ -70,6 +72,7 @@ impl LaneHand {
             block: 100,
             offers: Vec::new(),
             funded,
+            told: 0,
         };
         hand.settle().await;
         hand
@@ -188,6 +191,7 @@ impl LaneHand {
                     .collect();
                 batch.deletes = changes.deletes.into_iter().map(Into::into).collect();
                 batch.trim = changes.trim.map(Position);
+                self.tell(&changes.statuses, &mut batch);
                 self.store.commit(batch).await.unwrap();
                 let stage = changes.stage;
                 self.lane
@@ -198,6 +202,24 @@ impl LaneHand {
                 return;
             }
         }
+    }
+
+    /// Writes down what happened, as a driver does.
+    fn tell(&mut self, statuses: &[(RequestId, TxStatus)], batch: &mut Batch) {
+        if statuses.is_empty() {
+            return;
+        }
+        let first = self.told + 1;
+        self.told += statuses.len() as u64;
+        let events = statuses.iter();
+        let events: Vec<_> = events
+            .map(|one| serde_json::json!({ "status": one }))
+            .collect();
+        let at = self.clock.now();
+        let chunk =
+            serde_json::json!({ "v": 1, "r": { "first": first, "at": at, "events": events } });
+        let key = format!("e/{:020}", self.told);
+        batch.puts.push((key.into(), chunk.to_string().into()));
     }
 
     fn answer(&mut self, output: Output) -> Option<Input> {
