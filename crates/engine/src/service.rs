@@ -6,6 +6,7 @@
 
 mod accept;
 mod api_keys;
+mod attempts;
 mod body;
 mod caller;
 mod command;

@@ -239,6 +239,7 @@ impl World {
             finished_at: None,
             current: None,
             hashes: Vec::new(),
+            history: Vec::new(),
             receipt: None,
             last_command: None,
             delete_at: None,

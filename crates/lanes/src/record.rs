@@ -117,6 +117,9 @@ pub struct RequestRecord {
     pub current: Option<AttemptSummary>,
     /// Hashes of all attempts, oldest first.
     pub hashes: Vec<B256>,
+    /// All attempts, oldest first; empty while there is one payload at most, which `current` tells.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub history: Vec<PastAttempt>,
     /// Outcome on chain, once mined.
     pub receipt: Option<ReceiptRecord>,
     /// Outcome of the last cancel or replace.
@@ -132,7 +135,43 @@ impl Record for RequestRecord {
     const WHAT: &'static str = "request";
 }
 
-/// An attempt as far as the API shows it.
+/// An attempt among others, as far as the API shows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PastAttempt {
+    /// Sending account.
+    pub account: Address,
+    /// Nonce.
+    pub nonce: u64,
+    /// Transaction hash.
+    pub hash: B256,
+    /// What it stands for.
+    pub kind: AttemptKind,
+    /// Gas limit.
+    pub gas_limit: u64,
+    /// Fees.
+    pub fees: Fees,
+    /// When it was signed.
+    pub created_at: Timestamp,
+    /// When a node first acknowledged it.
+    pub acknowledged_at: Option<Timestamp>,
+}
+
+impl PastAttempt {
+    pub(crate) fn of(account: Address, attempt: &AttemptRecord) -> Self {
+        Self {
+            account,
+            nonce: attempt.tx.nonce,
+            hash: attempt.hash,
+            kind: attempt.kind,
+            gas_limit: attempt.tx.gas_limit,
+            fees: attempt.tx.fees,
+            created_at: attempt.created_at,
+            acknowledged_at: attempt.acknowledged_at,
+        }
+    }
+}
+
+/// The attempt that stands for a request, as far as the API shows it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AttemptSummary {
     /// Sending account.

@@ -179,6 +179,7 @@ fn request(number: u64, now: Timestamp) -> RequestRecord {
         finished_at: None,
         current: None,
         hashes: Vec::new(),
+        history: Vec::new(),
         receipt: None,
         last_command: None,
         delete_at: None,

@@ -233,6 +233,7 @@ pub(super) fn fresh_record(
         finished_at: None,
         current: None,
         hashes: Vec::new(),
+        history: Vec::new(),
         receipt: None,
         last_command: None,
         delete_at: None,

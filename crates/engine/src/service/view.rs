@@ -7,6 +7,7 @@ use baton_model::{Address, B256, Bytes, Fees, Pricing, TxStatus, U256};
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::attempts::{self, AttemptView};
 use super::request::speed_name;
 use super::schema;
 use super::validate::rfc3339;
@@ -78,6 +79,8 @@ pub struct TransactionView {
     /// Hashes of all attempts, oldest first.
     #[schemars(with = "Vec<schema::Hash>")]
     pub hashes: Vec<B256>,
+    /// The same with their nonces, fees and times.
+    pub attempts: Vec<AttemptView>,
     /// When it was found in a block.
     #[schemars(with = "Option<schema::Time>")]
     pub mined_at: Option<String>,
@@ -318,6 +321,7 @@ impl TransactionView {
             chain_id: relayer.network.profile.chain_id,
             valid_until: rfc3339(spec.valid_until),
             hashes: record.hashes.clone(),
+            attempts: attempts::of(record),
             mined_at: record.mined_at.map(rfc3339),
             finished_at: record.finished_at.map(rfc3339),
             block_number: receipt.map(|receipt| receipt.block_number),

@@ -146,6 +146,18 @@ async fn a_replacement_keeps_the_nonce() {
     assert_eq!(data["max_fee_per_gas"], "90000000000");
     assert_eq!(data["max_priority_fee_per_gas"], "1000000000");
     assert_eq!(data["hashes"].as_array().unwrap().len(), 2);
+    let attempts = data["attempts"].as_array().unwrap();
+    let [first, second] = attempts.as_slice() else {
+        panic!("{attempts:?}");
+    };
+    assert_eq!(second["hash"], data["hash"]);
+    assert_eq!(second["max_fee_per_gas"], "90000000000");
+    assert_eq!(
+        (&first["nonce"], &first["is_noop"]),
+        (&7.into(), &false.into())
+    );
+    assert_ne!(first["max_fee_per_gas"], second["max_fee_per_gas"]);
+    assert!(first["created_at"].is_string(), "{first}");
     running.abort();
 }
 

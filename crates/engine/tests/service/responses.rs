@@ -49,7 +49,7 @@ async fn an_accepted_transaction_has_every_field() {
         "from": FROM, "to": TARGET, "relayer_id": "main", "data": "0xabcd",
         "max_fee_per_gas": null, "max_priority_fee_per_gas": null, "signature": null,
         "speed": "safeLow", "is_canceled": false,
-        "chain_id": 31337, "valid_until": "2023-11-15T06:13:20.000Z", "hashes": [],
+        "chain_id": 31337, "valid_until": "2023-11-15T06:13:20.000Z", "hashes": [], "attempts": [],
         "mined_at": null, "finished_at": null, "block_number": null, "block_hash": null,
         "gas_used": null, "effective_gas_price": null, "contract_address": null,
     });
@@ -154,6 +154,12 @@ async fn a_transaction_fills_up_as_it_goes() {
     );
     assert_eq!(data["sent_at"], "2023-11-14T22:13:20.000Z");
     assert_eq!(data["hashes"], json!([data["hash"]]));
+    let attempt = &data["attempts"][0];
+    assert_eq!(
+        (&attempt["hash"], &attempt["nonce"]),
+        (&data["hash"], &7.into())
+    );
+    assert_eq!(attempt["sent_at"], data["sent_at"]);
     assert_eq!(data["gas_limit"], 21_000);
     assert_eq!(data["max_priority_fee_per_gas"], "3");
     assert!(data["max_fee_per_gas"].is_string() && data["gas_price"].is_null());

@@ -4,8 +4,8 @@ use baton_model::{Address, RequestId, Timestamp, TxStatus, UnsignedTx};
 
 use super::Lane;
 use crate::event::{Alarm, Offer, Output, Signed, Ticket};
-use crate::record::{AttemptKind, AttemptRecord, AttemptSummary};
-use crate::slot::{Attempt, Signing};
+use crate::record::{AttemptKind, AttemptRecord, AttemptSummary, PastAttempt, RequestRecord};
+use crate::slot::{Attempt, Signing, Slot};
 
 /// Failures of a signer before somebody is told.
 const SIGNER_TRIES_SILENT: u32 = 3;
@@ -229,6 +229,17 @@ impl Lane {
         }
     }
 
+    /// Notes the attempts of a slot as they are now.
+    pub(super) fn note_history(record: &mut RequestRecord, account: Address, slot: &Slot) {
+        for attempt in &slot.attempts {
+            let past = PastAttempt::of(account, &attempt.record);
+            match record.history.iter_mut().find(|p| p.hash == past.hash) {
+                Some(known) => *known = past,
+                None => record.history.push(past),
+            }
+        }
+    }
+
     /// Brings a request's record up to date with its slot.
     pub(super) fn refresh(&mut self, id: RequestId, address: Address, nonce: u64) {
         let Some(slot) = self
@@ -272,6 +283,10 @@ impl Lane {
             if !record.hashes.contains(&hash) {
                 record.hashes.push(hash);
             }
+        }
+        let is_noop = |attempt: &Attempt| attempt.record.kind == AttemptKind::Noop;
+        if record.hashes.len() > 1 || slot.attempts.iter().any(is_noop) {
+            Self::note_history(record, address, slot);
         }
         self.set_status(id, status);
     }

@@ -337,7 +337,14 @@ impl Lane {
                 let (status, reason) = Self::cancelled_end(reason);
                 self.finish(id, status, reason, now);
             }
-            None => self.requeue(id, now),
+            None => {
+                if let Some(request) = self.requests.get_mut(&id)
+                    && let Some((account, _)) = request.slot
+                {
+                    Self::note_history(&mut request.record, account, &slot);
+                }
+                self.requeue(id, now);
+            }
         }
     }
 

@@ -1,8 +1,8 @@
 //! Records of every shape.
 
 use baton_lanes::record::{
-    AttemptKind, AttemptRecord, AttemptSummary, CancelReason, CommandOutcome, ReceiptRecord,
-    ReplaceRecord, RequestRecord, SlotRecord,
+    AttemptKind, AttemptRecord, AttemptSummary, CancelReason, CommandOutcome, PastAttempt,
+    ReceiptRecord, ReplaceRecord, RequestRecord, SlotRecord,
 };
 use baton_model::{
     Address, B256, Bytes, Call, Fees, Pricing, RequestId, Speed, Timestamp, TxSpec, TxStatus, U256,
@@ -186,6 +186,29 @@ fn statuses() -> impl Strategy<Value = TxStatus> {
     Union::new(TxStatus::ALL.map(Just))
 }
 
+fn past() -> impl Strategy<Value = PastAttempt> {
+    let stands = (addresses(), numbers(), hashes(), any::<bool>());
+    let times = (times(), option::of(times()));
+    (stands, numbers(), fees(), times).prop_map(|(stands, gas_limit, fees, times)| {
+        let (account, nonce, hash, is_noop) = stands;
+        let (created_at, acknowledged_at) = times;
+        PastAttempt {
+            account,
+            nonce,
+            hash,
+            kind: if is_noop {
+                AttemptKind::Noop
+            } else {
+                AttemptKind::Payload
+            },
+            gas_limit,
+            fees,
+            created_at,
+            acknowledged_at,
+        }
+    })
+}
+
 pub(crate) fn requests() -> impl Strategy<Value = RequestRecord> {
     let summaries = (addresses(), numbers(), hashes(), numbers(), fees(), bytes()).prop_map(
         |(account, nonce, hash, gas_limit, fees, signature)| AttemptSummary {
@@ -210,7 +233,7 @@ pub(crate) fn requests() -> impl Strategy<Value = RequestRecord> {
     );
     let chain = (
         option::of(summaries),
-        vec(hashes(), 0..4),
+        (vec(hashes(), 0..4), vec(past(), 0..3)),
         option::of(receipts()),
         option::of(outcomes),
     );
@@ -218,7 +241,7 @@ pub(crate) fn requests() -> impl Strategy<Value = RequestRecord> {
         let (id, created_at, accepted, spec, (idempotency, trace)) = identity;
         let (status, status_reason, is_canceled) = state;
         let (sent_at, mined_at, finished_at, delete_at) = times;
-        let (current, hashes, receipt, last_command) = chain;
+        let (current, (hashes, history), receipt, last_command) = chain;
         RequestRecord {
             id,
             created_at,
@@ -233,6 +256,7 @@ pub(crate) fn requests() -> impl Strategy<Value = RequestRecord> {
             finished_at,
             current,
             hashes,
+            history,
             receipt,
             last_command,
             delete_at,

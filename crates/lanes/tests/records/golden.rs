@@ -164,6 +164,7 @@ fn golden_request() -> RequestRecord {
             signature: attempt.signature,
         }),
         hashes: vec![attempt.hash],
+        history: Vec::new(),
         receipt: Some(ReceiptRecord {
             hash: attempt.hash,
             block_number: 100,

@@ -200,6 +200,14 @@ fn a_replacement_has_its_gas_estimated_and_survives_a_crash() {
     assert_eq!(outcome(&world, id).refused, None);
     let gas = record(&world, id).current.map(|c| c.gas_limit);
     assert_eq!(gas, Some(23_254));
+    let history = record(&world, id).history;
+    let limits: Vec<u64> = history.iter().map(|attempt| attempt.gas_limit).collect();
+    assert_eq!(limits, [30_000, 23_254]);
+    assert!(
+        history.iter().all(|a| a.acknowledged_at.is_some()),
+        "{history:?}"
+    );
+    assert!(history[0].fees.max_per_gas() < history[1].fees.max_per_gas());
     world.blocks(4);
     assert_eq!(world.chain.executions(&spec(2).call.data).len(), 1);
     assert_eq!(status(&world, id), TxStatus::Confirmed);
