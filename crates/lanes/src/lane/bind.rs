@@ -250,16 +250,21 @@ impl Lane {
         }
     }
 
-    /// Why a request waits, for people.
+    /// Why a request waits, for people. Where thousands wait, some are told of it with a later look.
     fn hold(&mut self, id: RequestId, reason: Option<String>) {
         let Some(request) = self.requests.get_mut(&id) else {
             return;
         };
-        if request.record.status_reason != reason {
+        if request.record.status_reason == reason {
+            return;
+        }
+        let has_room = !self.stage.must_defer(&request.record.spec.call);
+        // One that goes on is written soon anyway.
+        if has_room || reason.is_none() {
             request.record.status_reason = reason;
-            if !self.stage.must_defer(&request.record.spec.call) {
-                self.stage.touch_request(id);
-            }
+        }
+        if has_room {
+            self.stage.touch_request(id);
         }
     }
 

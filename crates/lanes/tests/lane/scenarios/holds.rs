@@ -26,6 +26,23 @@ fn a_fee_cap_holds_and_releases() {
     assert_eq!(reason(&world, id), "");
 }
 
+/// All of them come between two commits, and one commit does not take the reasons of all.
+#[test]
+fn thousands_that_wait_are_all_told_why() {
+    let mut world = world(&Setup {
+        gas_price_cap: Some(900),
+        ..Setup::default()
+    });
+    let ids: Vec<_> = (0..2_000).map(|index| world.accept(spec(index))).collect();
+    while world.read_inbox() {}
+    world.run();
+    world.blocks(10);
+    let silent = ids
+        .iter()
+        .filter(|id| !reason(&world, **id).contains("fee cap"));
+    assert_eq!(silent.count(), 0);
+}
+
 #[test]
 fn a_price_below_the_base_fee_is_held_and_does_not_block_others() {
     let mut world = world(&Setup::default());
