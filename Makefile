@@ -8,7 +8,7 @@ export PATH := $(PATH):$(CARGO_BIN)
 export BATON_ANVIL ?= $(TOOLS)/bin/anvil
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test soak soak-mutants bench lint fmt tools rust clippy anvil redis deny sdk schemathesis
+.PHONY: help demo test test-vault soak soak-mutants bench lint fmt tools rust clippy anvil redis deny sdk schemathesis
 
 help: ## List what can be made
 	@echo 'Baton relays work to blockchains. Start with `make demo`.'
@@ -22,6 +22,9 @@ demo: rust anvil ## Send 500 transfers, kill the engine half way, count what was
 
 test: rust anvil redis sdk schemathesis ## Run every test
 	$(CARGO) test --workspace --locked $(ARGS)
+
+test-vault: rust anvil ## Test signers against the HashiCorp Vault that BATON_VAULT, or the PATH, names
+	$(CARGO) test --locked -p baton-vault --test real_vault $(ARGS)
 
 soak: rust ## Run seeds of the simulator until stopped; replay one with ARGS="--seed N"
 	$(CARGO) run --release --locked -p baton-sim --bin soak -- $(ARGS)

@@ -1,5 +1,6 @@
-//! The signers of HashiCorp Vault against the real program, where there is one (`BATON_VAULT`, or
-//! `vault` in the `PATH`): what the local server of the other tests claims is what Vault does.
+//! The signers of HashiCorp Vault against the real program (`BATON_VAULT`, or `vault` in the
+//! `PATH`): what the local server of the other tests claims is what Vault does. Run by
+//! `make test-vault`, not by `make test`.
 
 #![expect(
     clippy::unwrap_used,
@@ -42,10 +43,8 @@ fn options() -> RemoteOptions {
 
 #[tokio::test]
 async fn signers_of_a_real_server() {
-    let Some(program) = VaultDev::find() else {
-        eprintln!("skipped: no Vault (BATON_VAULT, PATH)");
-        return;
-    };
+    let program =
+        VaultDev::find().expect("no `vault` in the PATH, and BATON_VAULT does not name one");
     let server = VaultDev::start(&program).await.unwrap();
     let (role_id, secret_id) = server.role().await.unwrap();
     let config = |key_name: &str| HashicorpConfig {
