@@ -1,6 +1,6 @@
 //! The description of the API in OpenAPI 3.1.
 //!
-//! Answers are described by the types that are sent, bodies by [`bodies`], paths by the table in [`operations`]. Tests
+//! Answers are described by the types that are sent, bodies by `bodies`, paths by the table in `operations`. Tests
 //! hold the table against the routes that are served, and the bodies against what reads them.
 
 mod additions;
