@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use alloy_primitives::map::HashMap;
 use baton_chain::tx::DecodedTx;
-use baton_model::{Address, B256, U256};
+use baton_model::{Address, B256, Fees, U256};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -31,6 +31,8 @@ pub struct Broadcast {
     pub to: Option<Address>,
     /// Wei sent along; zero for a type that Baton does not make.
     pub value: U256,
+    /// What it bids; `None` for a type that Baton does not make.
+    pub fees: Option<Fees>,
     /// When the proxy had read it first, before any delay.
     pub first: Instant,
     /// How often it was sent.
@@ -272,6 +274,7 @@ impl Noted {
             nonce: tx.map(|tx| tx.nonce),
             to: tx.and_then(|tx| tx.call.to),
             value: tx.map(|tx| tx.call.value).unwrap_or_default(),
+            fees: tx.map(|tx| tx.fees),
             first: self.first,
             count: self.count,
         }

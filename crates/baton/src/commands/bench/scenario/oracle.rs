@@ -24,17 +24,25 @@ pub(super) struct Sends {
     pub(super) shared: Vec<Slot>,
     /// Requests that were signed under more than one nonce.
     pub(super) moved: Vec<Address>,
+    /// Nonces with a bid that is less than a tenth above the next lower one, in either fee: geth's
+    /// rule for what displaces a transaction.
+    pub(super) low_bids: Vec<Slot>,
 }
 
 impl Sends {
     pub(super) fn of(broadcasts: &[Broadcast]) -> Self {
         let mut targets: BTreeMap<Slot, BTreeSet<Option<Address>>> = BTreeMap::new();
         let mut slots: BTreeMap<Address, BTreeSet<Slot>> = BTreeMap::new();
+        let mut bids: BTreeMap<Slot, Vec<[u128; 2]>> = BTreeMap::new();
         for sent in broadcasts {
             let Some(slot) = sent.from.zip(sent.nonce) else {
                 continue;
             };
             targets.entry(slot).or_default().insert(sent.to);
+            let bid = sent
+                .fees
+                .map(|fees| [fees.max_per_gas(), fees.tip_per_gas()]);
+            bids.entry(slot).or_default().extend(bid);
             if let Some(to) = sent.to {
                 slots.entry(to).or_default().insert(slot);
             }
@@ -54,8 +62,21 @@ impl Sends {
                 .filter(|(_, set)| set.len() > 1)
                 .map(|(to, _)| *to)
                 .collect(),
+            low_bids: bids
+                .into_iter()
+                .filter(|(_, bids)| has_low_bid(bids))
+                .map(|(slot, _)| slot)
+                .collect(),
         }
     }
+}
+
+fn has_low_bid(bids: &[[u128; 2]]) -> bool {
+    let mut bids = bids.to_vec();
+    bids.sort_unstable();
+    let enough = |low: u128, high: u128| high >= (low * 11).div_ceil(10);
+    bids.windows(2)
+        .any(|pair| !(enough(pair[0][0], pair[1][0]) && enough(pair[0][1], pair[1][1])))
 }
 
 /// The largest count divided by the least one; `None` without counts or with a zero.
@@ -90,7 +111,7 @@ pub(super) fn errors_executed(records: &[Record], executed: &dyn Fn(usize) -> bo
 
 #[cfg(test)]
 mod tests {
-    use baton_model::{B256, U256};
+    use baton_model::{B256, Fees, U256};
     use tokio::time::Instant;
 
     use super::*;
@@ -102,6 +123,7 @@ mod tests {
             nonce: Some(nonce),
             to: Some(Address::repeat_byte(to)),
             value: U256::ONE,
+            fees: None,
             first: Instant::now(),
             count,
         }
@@ -128,6 +150,23 @@ mod tests {
         let moved = Sends::of(&[sent(1, 7, 0, 21, 1), sent(2, 7, 1, 21, 1)]);
         assert_eq!(moved.moved, [Address::repeat_byte(21)]);
         assert!(moved.shared.is_empty());
+    }
+
+    #[test]
+    fn a_bid_that_displaces_nothing_is_found() {
+        let bid = |hash, max_fee, max_priority_fee| Broadcast {
+            fees: Some(Fees::Eip1559 {
+                max_fee,
+                max_priority_fee,
+            }),
+            ..sent(hash, 7, 0, 21, 1)
+        };
+        let low = |bids: &[Broadcast]| Sends::of(bids).low_bids.len();
+        assert_eq!(low(&[bid(1, 100, 10), bid(2, 110, 11)]), 0);
+        assert_eq!(low(&[bid(2, 110, 11), bid(1, 100, 10)]), 0, "in any order");
+        assert_eq!(low(&[bid(1, 100, 10), bid(2, 109, 11)]), 1);
+        assert_eq!(low(&[bid(1, 100, 10), bid(2, 110, 10)]), 1);
+        assert_eq!(low(&[bid(1, 101, 10), bid(2, 111, 11)]), 1, "rounded up");
     }
 
     #[test]

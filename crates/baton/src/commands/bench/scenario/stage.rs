@@ -265,7 +265,12 @@ impl Stage {
         trial.require(pool["pending"] == "0x0" && pool["queued"] == "0x0", || {
             format!("the node's pool is not empty: {pool}")
         });
-        let Sends { shared, moved, .. } = &played.sends;
+        let Sends {
+            shared,
+            moved,
+            low_bids,
+            ..
+        } = &played.sends;
         trial.require(shared.is_empty(), || {
             let some = &shared[..shared.len().min(NAMED_MAX)];
             format!(
@@ -278,6 +283,13 @@ impl Stage {
             format!(
                 "{} requests were signed under several nonces: {some:?}",
                 moved.len()
+            )
+        });
+        trial.require(low_bids.is_empty(), || {
+            let some = &low_bids[..low_bids.len().min(NAMED_MAX)];
+            format!(
+                "{} nonces have bids that displace nothing: {some:?}",
+                low_bids.len()
             )
         });
         Ok(())
