@@ -13,12 +13,7 @@ const KINDS: &[(&str, &[&str])] = &[
     ("aws_kms", &[]),
     (
         "azure_key_vault",
-        &[
-            "client_secret",
-            "tenant_id",
-            "client_id",
-            "federated_token_file",
-        ],
+        &["client_secret", "tenant_id", "client_id"],
     ),
     (
         "google_cloud_kms",
@@ -33,6 +28,9 @@ const KINDS: &[(&str, &[&str])] = &[
     ("turnkey", &["api_private_key"]),
     ("cdp", &["api_key_secret", "wallet_secret"]),
 ];
+
+/// Fields of which the value is a path on this host, whatever the type.
+const PATHS: &[&str] = &["federated_token_file"];
 
 /// A signer of the API that was read.
 pub(crate) struct ApiSigner {
@@ -52,6 +50,12 @@ impl ApiSigner {
             return Err(format!("type must be one of {names}; found {kind:?}"));
         };
         let mut config = Node::parse(config).map_err(|error| format!("config {error}"))?;
+        if let Some(path) = PATHS.iter().find(|path| config.has(path)) {
+            return Err(format!(
+                "config.{path} names a file of this host, which callers of the API may not: give \
+                 the signer in the configuration file"
+            ));
+        }
         for path in *secrets {
             let names: Vec<&str> = path.split('.').collect();
             as_secret(&mut config, "config", &names)?;
@@ -129,7 +133,7 @@ mod tests {
         for (kind, names) in [
             (
                 "azure_key_vault",
-                &["tenant_id", "client_id", "federated_token_file"][..],
+                &["tenant_id", "client_id", "client_secret"][..],
             ),
             ("vault", &["role_id", "secret_id"]),
             ("vault_transit", &["role_id", "secret_id"]),
@@ -151,6 +155,18 @@ mod tests {
                 "{reason}"
             );
         }
+    }
+
+    #[test]
+    fn a_path_on_this_host_is_refused() {
+        let reason = refused(
+            "azure_key_vault",
+            r#"{"federated_token_file":"/etc/passwd"}"#,
+        );
+        assert!(
+            reason.starts_with("config.federated_token_file names a file of this host"),
+            "{reason}"
+        );
     }
 
     #[test]

@@ -47,6 +47,11 @@ impl Node {
         }
     }
 
+    /// Whether it is an object with such a field.
+    pub(crate) fn has(&self, field: &str) -> bool {
+        matches!(self, Self::Object(entries) if entries.iter().any(|(name, _)| name == field))
+    }
+
     /// What kind of value this is, with its article.
     pub(crate) fn kind(&self) -> &'static str {
         match self {
