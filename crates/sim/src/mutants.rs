@@ -13,7 +13,14 @@ pub struct Mutant {
     pub find: &'static str,
     /// What stands there instead.
     pub replace: &'static str,
+    /// Seeds within which it has to be found.
+    pub seeds: u32,
 }
+
+/// Seeds within which nearly every mistake is found.
+const SEEDS: u32 = 2000;
+/// Seeds for what needs a node that is behind, a reorganisation and a look-up to meet.
+const RARE_SEEDS: u32 = 6000;
 
 /// All mistakes.
 pub const MUTANTS: &[Mutant] = &[
@@ -23,6 +30,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "crates/lanes/src/lane/attempt.rs",
         find: "self.stage.after(Output::Broadcast(offer));",
         replace: "self.outputs.push_back(Output::Broadcast(offer));",
+        seeds: SEEDS,
     },
     Mutant {
         name: "nonce-before-commit",
@@ -31,6 +39,7 @@ pub const MUTANTS: &[Mutant] = &[
         find: r#"            self.stage.touch_account(address);
             self.mend_cancelled(address, next);"#,
         replace: "            self.mend_cancelled(address, next);",
+        seeds: SEEDS,
     },
     Mutant {
         name: "change-untold",
@@ -38,6 +47,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "crates/lanes/src/lane/stage.rs",
         find: "let statuses = after.iter().filter_map(Output::status).collect();",
         replace: "let statuses = Vec::new();",
+        seeds: SEEDS,
     },
     Mutant {
         name: "time-out-is-failure",
@@ -47,6 +57,7 @@ pub const MUTANTS: &[Mutant] = &[
             return Self::Unknown;"#,
         replace: r#"        if unknown || said(Self::Unknown) {
             return Self::Never;"#,
+        seeds: SEEDS,
     },
     Mutant {
         name: "bump-of-nine-percent",
@@ -54,6 +65,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "crates/lanes/src/fees.rs",
         find: "let tenth = fee / 10 + u128::from(!fee.is_multiple_of(10));",
         replace: "let tenth = fee * 9 / 100;",
+        seeds: SEEDS,
     },
     Mutant {
         name: "no-fence",
@@ -65,6 +77,7 @@ pub const MUTANTS: &[Mutant] = &[
             None => Precondition::Absent(LINK.clone()),
         });"#,
         replace: "        let mut batch = Batch::new(self.context.relayer.lane());",
+        seeds: SEEDS,
     },
     Mutant {
         name: "no-link",
@@ -75,6 +88,7 @@ pub const MUTANTS: &[Mutant] = &[
             None => Precondition::Absent(LINK.clone()),
         });"#,
         replace: "",
+        seeds: SEEDS,
     },
     Mutant {
         name: "lost-reply-is-failure",
@@ -82,6 +96,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "crates/engine/src/driver/commit.rs",
         find: "                Ok(Err(error)) if error.retry() == Retry::Never => {",
         replace: "                Ok(Err(error)) if error.retry() != Retry::Safe => {",
+        seeds: SEEDS,
     },
     Mutant {
         name: "no-adoption",
@@ -89,6 +104,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "crates/lanes/src/lane/survey.rs",
         find: "queue.ids().find(asks)",
         replace: "queue.ids().find(asks).filter(|_| false)",
+        seeds: SEEDS,
     },
     Mutant {
         name: "cancelled-is-offered-again",
@@ -98,6 +114,7 @@ pub const MUTANTS: &[Mutant] = &[
                 let due = now.since(latest.last_offer) >= pause;"#,
         replace: r#"                let latest = slot.attempts.first()?;
                 let due = now.since(latest.last_offer) >= pause;"#,
+        seeds: SEEDS,
     },
     Mutant {
         name: "reorganisation-ignored",
@@ -105,6 +122,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "crates/lanes/src/lane/chain.rs",
         find: "        if to >= head.number {",
         replace: "        if to > 0 {",
+        seeds: SEEDS,
     },
     Mutant {
         name: "final-too-early",
@@ -112,6 +130,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "crates/lanes/src/lane/foreign.rs",
         find: "head >= block.saturating_add(self.config.profile.required_confirmations)",
         replace: "head + 1 >= block.saturating_add(self.config.profile.required_confirmations)",
+        seeds: SEEDS,
     },
     Mutant {
         name: "balance-ignored",
@@ -119,6 +138,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "crates/lanes/src/lane/bind.rs",
         find: "account.balance >= U256::from(config.policy.min_balance) && account.available() >= cost",
         replace: "account.balance >= U256::from(config.policy.min_balance) || account.available() >= cost",
+        seeds: SEEDS,
     },
     Mutant {
         name: "cap-ignored",
@@ -126,6 +146,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "crates/lanes/src/lane/bind.rs",
         find: "matches!(account.phase, Phase::Ready) && in_flight < cap as usize",
         replace: "matches!(account.phase, Phase::Ready) && in_flight <= cap as usize",
+        seeds: SEEDS,
     },
     Mutant {
         name: "noop-for-a-payable-nonce",
@@ -133,6 +154,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "crates/lanes/src/lane/offer.rs",
         find: "            Outcome::TooCheap => self.mend_price(address, nonce, now),",
         replace: "            Outcome::TooCheap => self.give_up(address, nonce, hash, answers),",
+        seeds: SEEDS,
     },
     Mutant {
         name: "inbox-not-advanced",
@@ -140,6 +162,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "crates/lanes/src/lane/inbox.rs",
         find: "        self.stage.trim(position);",
         replace: "        let _: u64 = position;",
+        seeds: SEEDS,
     },
     Mutant {
         name: "stale-nonce-trusted",
@@ -147,6 +170,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "crates/lanes/src/lane/foreign.rs",
         find: "            let certain = self.is_final_at(receipt.block_number, asked.head);",
         replace: "            let certain = asked.head > 0;",
+        seeds: RARE_SEEDS,
     },
     Mutant {
         name: "foreign-on-a-word",
@@ -160,6 +184,7 @@ pub const MUTANTS: &[Mutant] = &[
             return self.settle_foreign(address, nonce, now);
         }
         if slot.observing.is_none() {"#,
+        seeds: SEEDS,
     },
     Mutant {
         name: "key-not-reserved",
@@ -167,6 +192,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "crates/engine/src/service/accept.rs",
         find: "        batch.require.push(Precondition::Absent(name.clone()));",
         replace: "",
+        seeds: SEEDS,
     },
     Mutant {
         name: "wake-ups-trusted",
@@ -174,6 +200,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "crates/engine/src/driver/inbox.rs",
         find: "const WAIT: Duration = Duration::from_secs(10);",
         replace: "const WAIT: Duration = Duration::from_secs(36_000);",
+        seeds: SEEDS,
     },
     Mutant {
         name: "never-offered-again",
@@ -181,6 +208,7 @@ pub const MUTANTS: &[Mutant] = &[
         file: "crates/lanes/src/lane/mend.rs",
         find: "        if waited && slot.is_acknowledged() {",
         replace: "        if waited && !slot.is_acknowledged() {",
+        seeds: SEEDS,
     },
     Mutant {
         name: "unsearched-cancel",
@@ -188,5 +216,6 @@ pub const MUTANTS: &[Mutant] = &[
         file: "crates/lanes/src/lane/inbox.rs",
         find: "            if may_be_sent {",
         replace: "            if may_be_sent && !by_caller {",
+        seeds: SEEDS,
     },
 ];

@@ -11,9 +11,6 @@ use std::time::Duration;
 use baton_sim::{MUTANTS, Mutant};
 use tokio::time::Instant;
 
-/// Seeds within which a mistake has to be found.
-const SEEDS: &str = "2000";
-
 /// Longest time for the seeds of one mistake: a mistake may make a run endless, which no seed has found then.
 const PATIENCE: Duration = Duration::from_mins(20);
 
@@ -74,7 +71,13 @@ fn run(wanted: &[String], out: &mut impl Write) -> io::Result<bool> {
         table.len()
     )?;
     for (mutant, ..) in &missed {
-        writeln!(out, "not found: {}: {}", mutant.name, mutant.mistake)?;
+        let Mutant {
+            name,
+            mistake,
+            seeds,
+            ..
+        } = mutant;
+        writeln!(out, "not found within {seeds} seeds: {name}: {mistake}")?;
     }
     Ok(!table.is_empty() && missed.is_empty())
 }
@@ -106,12 +109,16 @@ fn try_one(root: &Path, place: &Path, mutant: &Mutant) -> io::Result<Verdict> {
         let error = error.lines().find(|line| line.starts_with("error"));
         return Ok(Verdict::Unbuilt(error.unwrap_or_default().to_owned()));
     }
-    soak(&target.join("debug/soak"), &place.join("soak.log"))
+    soak(
+        &target.join("debug/soak"),
+        mutant.seeds,
+        &place.join("soak.log"),
+    )
 }
 
-fn soak(program: &Path, log: &Path) -> io::Result<Verdict> {
+fn soak(program: &Path, seeds: u32, log: &Path) -> io::Result<Verdict> {
     let mut child = Command::new(program)
-        .args(["--seeds", SEEDS])
+        .args(["--seeds", &seeds.to_string()])
         .stdout(fs::File::create(log)?)
         .stderr(Stdio::null())
         .spawn()?;
@@ -174,7 +181,7 @@ impl Verdict {
     fn text(&self) -> String {
         match self {
             Self::Caught { seed, how } => format!("seed {seed:<5} {how}"),
-            Self::Survived => format!("NOT FOUND within {SEEDS} seeds"),
+            Self::Survived => "NOT FOUND".to_owned(),
             Self::Misplaced(places) => format!("DOES NOT APPLY: its text is there {places} times"),
             Self::Unbuilt(error) => format!("DOES NOT BUILD: {error}"),
         }
