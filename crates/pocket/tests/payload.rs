@@ -172,6 +172,12 @@ fn lines_are_gathered_into_batches() {
 }
 
 #[test]
+fn a_map_of_another_wire_type_is_refused() {
+    assert!(http::decode_request(&[0x10, 0x00]).is_err());
+    assert!(http::decode_response(&[0x10, 0x00]).is_err());
+}
+
+#[test]
 fn a_line_has_a_limit() {
     let mut lines = Lines::default();
     lines.push(b"first\n").unwrap();
@@ -224,6 +230,9 @@ proptest! {
         prop_assert_eq!(http::decode_request(&bytes), Ok(request));
         if !bytes.is_empty() {
             let at = at.index(bytes.len());
+            // prost takes a map's field with whatever wire type, which Go and the own decoder refuse.
+            let is_retyped = bytes[at] >> 3 == value >> 3 && bytes[at] != value;
+            prop_assume!(!is_retyped);
             bytes[at] = value;
         }
         let own = http::decode_request(&bytes).ok();
