@@ -1,12 +1,13 @@
 //! The attempts of a transaction, as the API shows them.
 
 use baton_lanes::record::{AttemptKind, AttemptSummary, PastAttempt, RequestRecord};
-use baton_model::{Address, B256, Fees};
+use baton_model::{Address, B256};
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::schema;
 use super::validate::rfc3339;
+use super::view::price_texts;
 
 /// One signed transaction that stands, or stood, for a request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
@@ -50,7 +51,7 @@ pub(super) fn of(record: &RequestRecord) -> Vec<AttemptView> {
 }
 
 fn only(current: &AttemptSummary, record: &RequestRecord) -> AttemptView {
-    let fees = current.fees;
+    let [gas_price, max_fee_per_gas, max_priority_fee_per_gas] = price_texts(Some(current.fees));
     let sent_at = record.sent_at.map(rfc3339);
     AttemptView {
         hash: current.hash,
@@ -58,49 +59,26 @@ fn only(current: &AttemptSummary, record: &RequestRecord) -> AttemptView {
         nonce: current.nonce,
         is_noop: false,
         gas_limit: current.gas_limit,
-        gas_price: gas_price(fees),
-        max_fee_per_gas: max_fee(fees),
-        max_priority_fee_per_gas: tip(fees),
+        gas_price,
+        max_fee_per_gas,
+        max_priority_fee_per_gas,
         created_at: None,
         sent_at,
     }
 }
 
 fn past(attempt: &PastAttempt) -> AttemptView {
-    let fees = attempt.fees;
+    let [gas_price, max_fee_per_gas, max_priority_fee_per_gas] = price_texts(Some(attempt.fees));
     AttemptView {
         hash: attempt.hash,
         from: attempt.account,
         nonce: attempt.nonce,
         is_noop: attempt.kind == AttemptKind::Noop,
         gas_limit: attempt.gas_limit,
-        gas_price: gas_price(fees),
-        max_fee_per_gas: max_fee(fees),
-        max_priority_fee_per_gas: tip(fees),
+        gas_price,
+        max_fee_per_gas,
+        max_priority_fee_per_gas,
         created_at: Some(rfc3339(attempt.created_at)),
         sent_at: attempt.acknowledged_at.map(rfc3339),
-    }
-}
-
-fn gas_price(fees: Fees) -> Option<String> {
-    match fees {
-        Fees::Legacy { gas_price } => Some(gas_price.to_string()),
-        Fees::Eip1559 { .. } => None,
-    }
-}
-
-fn max_fee(fees: Fees) -> Option<String> {
-    match fees {
-        Fees::Legacy { .. } => None,
-        Fees::Eip1559 { max_fee, .. } => Some(max_fee.to_string()),
-    }
-}
-
-fn tip(fees: Fees) -> Option<String> {
-    match fees {
-        Fees::Legacy { .. } => None,
-        Fees::Eip1559 {
-            max_priority_fee, ..
-        } => Some(max_priority_fee.to_string()),
     }
 }

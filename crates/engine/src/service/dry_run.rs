@@ -2,7 +2,7 @@
 
 use baton_chain::{PassedCall, RpcError};
 use baton_lanes::{MarketView, SPEED_PERCENTILES, first_bid, gas_with_margin};
-use baton_model::{Address, Fees, TxSpec, U256};
+use baton_model::{Address, TxSpec, U256};
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::json;
@@ -13,6 +13,7 @@ use super::error::ServiceError;
 use super::request::TxRequest;
 use super::schema;
 use super::validate::{accepted_spec, intrinsic_gas};
+use super::view::price_texts;
 use crate::Relayer;
 
 /// What would become of a transaction. Amounts are wei as decimal texts.
@@ -150,15 +151,7 @@ fn judged(
             .saturating_add(fees.tip_per_gas());
         wei(fees.max_per_gas().min(base), gas)
     });
-    let [gas_price, max_fee, tip] = match fees {
-        None => [None, None, None],
-        Some(Fees::Legacy { gas_price }) => [Some(gas_price), None, None],
-        Some(Fees::Eip1559 {
-            max_fee,
-            max_priority_fee,
-        }) => [None, Some(max_fee), Some(max_priority_fee)],
-    }
-    .map(|price| price.map(|price| price.to_string()));
+    let [gas_price, max_fee, tip] = price_texts(fees);
     DryRunView {
         would_succeed: reason.is_none(),
         reason,

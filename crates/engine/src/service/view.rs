@@ -348,6 +348,11 @@ fn prices(record: &RequestRecord) -> [Option<String>; 3] {
             max_priority_fee,
         }),
     });
+    price_texts(fees)
+}
+
+/// Legacy price, most per gas, tip, as decimal texts.
+pub(super) fn price_texts(fees: Option<Fees>) -> [Option<String>; 3] {
     match fees {
         None => [None, None, None],
         Some(Fees::Legacy { gas_price }) => [Some(gas_price.to_string()), None, None],
