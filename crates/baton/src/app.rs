@@ -16,7 +16,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use baton_chain::RpcObserver;
 use baton_coord::HolderId;
-use baton_coord_local::{LocalStore, SystemClock};
+use baton_coord_local::SystemClock;
 use baton_edge::{
     ApiKeys, ConnectionLimits, Drained, HttpMetrics, RateLimit, Readiness, RequestLimits, Stack,
     metrics_router, serve,
@@ -37,10 +37,8 @@ use crate::config::{Content, Report, Server, Settings};
 use crate::rpc_metrics::RpcMetrics;
 use backends::AppBackends;
 use courier::HttpCourier;
+use store::RawStore;
 use supervisor::{Running, Supervisor};
-
-/// How long a baton lasts without renewal.
-const LEASE: Duration = Duration::from_secs(10);
 
 /// How long broadcasts to slow nodes may still take when the process ends.
 const CHAIN_GRACE: Duration = Duration::from_secs(2);
@@ -50,21 +48,10 @@ const CHAIN_GRACE: Duration = Duration::from_secs(2);
 const BODY_BYTES_MAX: usize = 512 * 1024;
 
 /// What is decided when the program is started, not in its configuration.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct AppOptions {
     /// Go on behind nonces used by unknown transactions.
     pub adopt: bool,
-    /// How long a baton lasts without renewal.
-    pub lease: Duration,
-}
-
-impl Default for AppOptions {
-    fn default() -> Self {
-        Self {
-            adopt: false,
-            lease: LEASE,
-        }
-    }
 }
 
 /// A running engine.
@@ -77,7 +64,7 @@ pub struct App {
     workers: JoinSet<Result<()>>,
     backends: Arc<AppBackends>,
     watcher: JoinHandle<()>,
-    store: LocalStore,
+    store: RawStore,
 }
 
 impl App {
@@ -90,11 +77,11 @@ impl App {
         let address = listener
             .local_addr()
             .context("the listener has no address")?;
-        let local = store::open(&settings.storage.data_dir, Arc::clone(&clock)).await?;
-        let store = store::seal(&settings.storage, &local).await?;
+        let raw = RawStore::open(&settings.storage.backend, Arc::clone(&clock)).await?;
+        let store = raw.seal(settings.storage.encryption.as_ref()).await?;
         let clock: SharedClock = clock;
         let mut metrics = Metrics::default();
-        let opened = Opened::new(&settings, &local, &store, &clock, &mut metrics).await?;
+        let opened = Opened::new(&settings, &raw, &store, &clock, &mut metrics).await?;
         let Opened { registry, backends } = opened;
         let driver_metrics = DriverMetrics::new(&mut metrics);
         let http_metrics = HttpMetrics::register(&mut metrics);
@@ -143,7 +130,7 @@ impl App {
             workers,
             backends,
             watcher,
-            store: local,
+            store: raw,
         })
     }
 
@@ -194,14 +181,14 @@ impl Opened {
     /// the API is told of when it does not.
     async fn new(
         settings: &Settings,
-        local: &LocalStore,
+        raw: &RawStore,
         store: &SharedStore,
         clock: &SharedClock,
         metrics: &mut Metrics,
     ) -> Result<Self> {
         let file = definitions::definitions(settings);
         let counts = counting(settings, store, &file).await?;
-        store::check_served(local, &counts.relayers).await?;
+        store::check_served(raw.whole(), &counts.relayers).await?;
         let opened = signers::open(settings).await?;
         let shared = signers::shared_keys(&settings.relayers, &opened);
         if !shared.is_empty() {
@@ -373,19 +360,13 @@ fn service_options(settings: &Settings) -> ServiceOptions {
 
 fn driver_options(settings: &Settings, options: &AppOptions) -> Result<DriverOptions> {
     let unique = uuid_v4().context("no randomness from the operating system")?;
-    if options.lease < Duration::from_secs(1) {
-        bail!(
-            "a lease of {:?} is shorter than a second: a pause of the process would lose it",
-            options.lease
-        );
-    }
     Ok(DriverOptions {
         holder: HolderId(format!(
             "{}-{}-{unique}",
             rustix::system::uname().nodename().to_string_lossy(),
             std::process::id()
         )),
-        lease: options.lease,
+        lease: settings.storage.lease,
         adopt: options.adopt,
         retention: settings.storage.retention,
         events_kept: settings.storage.events_kept,

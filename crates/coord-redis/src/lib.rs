@@ -68,5 +68,6 @@ mod url;
 
 pub use error::OpenError;
 pub use options::{Address, Credentials, Options, Servers, Tls};
+pub use settings::check_prefix;
 pub use store::RedisStore;
 pub use url::UrlError;

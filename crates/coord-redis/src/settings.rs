@@ -16,6 +16,19 @@ use crate::scripts::Scripts;
 /// Bytes of a prefix: every key of a lane repeats it.
 const PREFIX_BYTES_MAX: usize = 64;
 
+/// Checks what key names are to begin with.
+///
+/// # Errors
+/// What it must be.
+pub fn check_prefix(prefix: &str) -> Result<(), &'static str> {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || "-_.:".contains(c);
+    if (1..=PREFIX_BYTES_MAX).contains(&prefix.len()) && prefix.chars().all(allowed) {
+        Ok(())
+    } else {
+        Err("must be 1 to 64 letters, digits and - _ . :")
+    }
+}
+
 /// What every part of a store knows.
 pub(crate) struct Settings {
     pub(crate) options: Options,
@@ -28,14 +41,11 @@ pub(crate) struct Settings {
 impl Settings {
     pub(crate) fn check(options: Options) -> Result<Arc<Self>, OpenError> {
         let prefix = &options.prefix;
-        let allowed = |c: char| c.is_ascii_alphanumeric() || "-_.:".contains(c);
-        if !(1..=PREFIX_BYTES_MAX).contains(&prefix.len()) || !prefix.chars().all(allowed) {
-            return Err(OpenError::Option {
-                option: "prefix",
-                rule: "is 1 to 64 letters, digits and - _ . :",
-                found: prefix.clone(),
-            });
-        }
+        check_prefix(prefix).map_err(|rule| OpenError::Option {
+            option: "prefix",
+            rule,
+            found: prefix.clone(),
+        })?;
         if matches!(options.servers, Servers::Cluster(_)) && options.database != 0 {
             return Err(OpenError::Option {
                 option: "database",

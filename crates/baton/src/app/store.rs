@@ -7,16 +7,17 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use baton_coord::{
-    Admin, Entropy, EntropyError, KeyId, Keyring, Log, Position, Scan, Sealed, StoreError, Table,
-    key_of,
+    Admin, Entropy, EntropyError, KeyId, Keyring, Position, Rotated, Scan, Sealed, Store,
+    StoreError, key_of,
 };
 use baton_coord_local::{LocalStore, Options, SystemClock};
+use baton_coord_redis::{Credentials, RedisStore, Tls};
 use baton_engine::SharedStore;
 use baton_engine::registry::RelayerDef;
 use baton_lanes::record::key;
 use baton_model::{LaneId, RelayerId};
 
-use crate::config::{EncryptionKeys, Storage};
+use crate::config::{Backend, EncryptionKeys, RedisStorage};
 
 /// Lanes or entries looked at in one read.
 const PAGE: usize = 256;
@@ -35,8 +36,81 @@ const ENTROPY_BYTES: usize = 3 * 1024;
 /// Start of the names of relayers' lanes.
 const RELAYER_LANES: &str = "tx/";
 
-/// Opens the embedded store in a directory. Takes a while, and is done aside.
-pub(crate) async fn open(directory: &Path, clock: Arc<SystemClock>) -> Result<LocalStore> {
+/// A store that was opened, before anything is sealed.
+#[derive(Clone)]
+pub(crate) enum RawStore {
+    /// In a directory of this process.
+    Embedded(LocalStore),
+    /// Shared with others.
+    Redis(RedisStore),
+}
+
+/// What the checks and the tools ask of a store.
+pub(crate) trait Whole: Store + Admin {}
+
+impl<S: Store + Admin> Whole for S {}
+
+impl RawStore {
+    /// Opens the store that the settings name. Takes a while.
+    pub(crate) async fn open(backend: &Backend, clock: Arc<SystemClock>) -> Result<Self> {
+        match backend {
+            Backend::Embedded { data_dir } => {
+                open_embedded(data_dir, clock).await.map(Self::Embedded)
+            }
+            Backend::Redis(redis) => open_shared(redis).await.map(Self::Redis),
+        }
+    }
+
+    /// The store as it is.
+    pub(crate) fn whole(&self) -> &dyn Whole {
+        match self {
+            Self::Embedded(store) => store,
+            Self::Redis(store) => store,
+        }
+    }
+
+    /// The store as the engine sees it: sealed if there is a key for it. Refuses a key that does not fit, before
+    /// anything is written under it.
+    pub(super) async fn seal(&self, keys: Option<&EncryptionKeys>) -> Result<SharedStore> {
+        let keys = keys.map(keyring).transpose()?;
+        check_keys(self.whole(), keys.as_deref()).await?;
+        Ok(match (self, keys) {
+            (Self::Embedded(store), None) => Arc::new(store.clone()),
+            (Self::Redis(store), None) => Arc::new(store.clone()),
+            (Self::Embedded(store), Some(keys)) => {
+                Arc::new(Sealed::new(store.clone(), keys, entropy()))
+            }
+            (Self::Redis(store), Some(keys)) => {
+                Arc::new(Sealed::new(store.clone(), keys, entropy()))
+            }
+        })
+    }
+
+    /// Brings every record under the current key.
+    pub(crate) async fn rotate(&self, keys: Arc<Keyring>) -> Result<Rotated> {
+        check_keys(self.whole(), Some(&keys)).await?;
+        let rotated = match self {
+            Self::Embedded(store) => Sealed::new(store.clone(), keys, entropy()).rotate().await,
+            Self::Redis(store) => Sealed::new(store.clone(), keys, entropy()).rotate().await,
+        };
+        rotated.map_err(Into::into)
+    }
+
+    /// Whether other processes may use it at the same time.
+    pub(super) const fn is_shared(&self) -> bool {
+        matches!(self, Self::Redis(_))
+    }
+
+    /// Flushes and closes it. Connections end with the last clone.
+    pub(crate) async fn close(self) {
+        match self {
+            Self::Embedded(store) => store.close().await,
+            Self::Redis(_) => {}
+        }
+    }
+}
+
+async fn open_embedded(directory: &Path, clock: Arc<SystemClock>) -> Result<LocalStore> {
     let directory = directory.to_owned();
     let options = Options {
         clock,
@@ -48,15 +122,27 @@ pub(crate) async fn open(directory: &Path, clock: Arc<SystemClock>) -> Result<Lo
     opened.context("cannot open the store (BATON_DATA_DIR)")
 }
 
-/// The store as the engine sees it: sealed if there is a key for it. Refuses a key that does not
-/// fit, before anything is written under it.
-pub(super) async fn seal(storage: &Storage, store: &LocalStore) -> Result<SharedStore> {
-    let keys = storage.encryption.as_ref().map(keyring).transpose()?;
-    check_keys(store, keys.as_deref()).await?;
-    Ok(match keys {
-        None => Arc::new(store.clone()),
-        Some(keys) => Arc::new(Sealed::new(store.clone(), keys, entropy())),
-    })
+async fn open_shared(redis: &RedisStorage) -> Result<RedisStore> {
+    let options = baton_coord_redis::Options::from_url(redis.url.expose()).context("REDIS_URL")?;
+    let bytes = |pem: &str| pem.as_bytes().to_vec();
+    let identity = redis.tls.identity.as_ref();
+    let tls = options.tls.as_ref().map(|_| Tls {
+        authorities: redis.tls.authorities.as_deref().map(bytes),
+        identity: identity.map(|(chain, key)| (bytes(chain), bytes(key.expose()))),
+    });
+    let password = redis.sentinel_password.as_ref();
+    let options = baton_coord_redis::Options {
+        prefix: redis.prefix.clone(),
+        connect_timeout: redis.connect_timeout,
+        tls,
+        sentinel_credentials: Credentials {
+            user: redis.sentinel_user.clone(),
+            password: password.map(|password| password.expose().to_owned()),
+        },
+        ..options
+    };
+    let opened = RedisStore::open(options).await;
+    opened.context("cannot open the shared store (REDIS_URL)")
 }
 
 /// The keys that records are sealed with.
@@ -90,7 +176,7 @@ pub(crate) fn entropy() -> Entropy {
 
 /// Refuses keys that a store was not written with, by the first record and the first inbox entry of
 /// each lane. A record beyond them that does not open stops its lane, with an error that names it.
-pub(crate) async fn check_keys(store: &LocalStore, keys: Option<&Keyring>) -> Result<()> {
+pub(crate) async fn check_keys(store: &dyn Whole, keys: Option<&Keyring>) -> Result<()> {
     let mut after: Option<LaneId> = None;
     loop {
         let lanes = store.lanes(after.as_ref(), PAGE).await?;
@@ -108,7 +194,7 @@ pub(crate) async fn check_keys(store: &LocalStore, keys: Option<&Keyring>) -> Re
 
 /// Refuses to start while the store holds unfinished work of a relayer that is not configured:
 /// nobody would go on with it, and another relayer could use its nonces.
-pub(super) async fn check_served(store: &LocalStore, relayers: &[RelayerDef]) -> Result<()> {
+pub(super) async fn check_served(store: &dyn Whole, relayers: &[RelayerDef]) -> Result<()> {
     let served: BTreeSet<LaneId> = relayers.iter().map(|relayer| relayer.id.lane()).collect();
     let mut unserved = Vec::new();
     let mut after: Option<LaneId> = None;
@@ -149,7 +235,7 @@ struct Unfinished {
 }
 
 impl Unfinished {
-    async fn of(store: &LocalStore, lane: &LaneId) -> Result<Self, StoreError> {
+    async fn of(store: &dyn Whole, lane: &LaneId) -> Result<Self, StoreError> {
         let open = store.scan(lane, &Scan::prefix(key::OPEN, PAGE)).await?;
         let slots = store.scan(lane, &Scan::prefix(key::SLOTS, PAGE)).await?;
         let inbox = store.read(lane, Position(0), PAGE, Duration::ZERO).await?;
@@ -171,7 +257,7 @@ impl Unfinished {
     }
 }
 
-async fn samples(store: &LocalStore, lane: &LaneId) -> Result<Vec<Option<KeyId>>, StoreError> {
+async fn samples(store: &dyn Whole, lane: &LaneId) -> Result<Vec<Option<KeyId>>, StoreError> {
     let records = store.scan(lane, &Scan::prefix("", 1)).await?;
     let entries = store.read(lane, Position(0), 1, Duration::ZERO).await?;
     let values = records.iter().map(|record| &record.value);
@@ -189,11 +275,11 @@ fn check_sample(sealed_under: Option<KeyId>, keys: Option<&Keyring>) -> Result<(
         ),
         (Some(id), None) => bail!(
             "the store is encrypted under the key {id}, but STORAGE_ENCRYPTION_KEY is not set: \
-             set it to this key, or start with an empty BATON_DATA_DIR"
+             set it to this key, or start with an empty store (another BATON_DATA_DIR or REDIS_KEY_PREFIX)"
         ),
         (None, Some(_)) => bail!(
             "the store is not encrypted, but STORAGE_ENCRYPTION_KEY is set: unset it, or start \
-             with an empty BATON_DATA_DIR"
+             with an empty store (another BATON_DATA_DIR or REDIS_KEY_PREFIX)"
         ),
     }
 }

@@ -193,6 +193,7 @@ async fn keep(
             status: Arc::clone(&status),
             options: running.options.clone(),
             hooks: hooks(&running, &served),
+            fleet: None,
         });
         let (stop, stopping) = watch::channel(false);
         let mut lane = std::pin::pin!(run_lane(context, stopping));

@@ -24,7 +24,7 @@ pub async fn run(arguments: EngineArgs, variables: &dyn Variables) -> Result<Exi
         tracing::warn!("{warning}");
     }
     if let Some(directory) = arguments.data_dir {
-        settings.storage.data_dir = directory;
+        settings.storage.use_directory(directory)?;
     }
     let options = AppOptions {
         adopt: arguments.adopt,

@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 
 use super::{refuse, say};
 use crate::app::now;
-use crate::app::store::{self, entropy, keyring};
+use crate::app::store::{RawStore, keyring};
 use crate::cli::{CreateArgs, KeysCommand, RotateArgs};
 use crate::config::{self, Variables};
 
@@ -72,21 +72,20 @@ fn password(arguments: &CreateArgs, variables: &dyn Variables) -> Result<Secret>
 async fn rotate(arguments: &RotateArgs, variables: &dyn Variables) -> Result<()> {
     let file = arguments.source.config.clone();
     let file = file.unwrap_or_else(|| config::default_file(variables));
-    let (settings, _) = config::load(&file, variables).map_err(|report| refuse(&file, &report))?;
+    let (mut settings, _) =
+        config::load(&file, variables).map_err(|report| refuse(&file, &report))?;
+    if let Some(directory) = &arguments.data_dir {
+        settings.storage.use_directory(directory.clone())?;
+    }
     let Some(keys) = &settings.storage.encryption else {
         bail!(
             "STORAGE_ENCRYPTION_KEY must be set to the key that is to seal the store from now on"
         );
     };
-    let directory = arguments
-        .data_dir
-        .as_ref()
-        .unwrap_or(&settings.storage.data_dir);
     let keys = keyring(keys)?;
-    let store = store::open(directory, Arc::new(SystemClock::start())).await?;
-    store::check_keys(&store, Some(&keys)).await?;
-    let sealed = baton_coord::Sealed::new(store.clone(), keys, entropy());
-    let rotated = sealed.rotate().await;
+    let clock = Arc::new(SystemClock::start());
+    let store = RawStore::open(&settings.storage.backend, clock).await?;
+    let rotated = store.rotate(keys).await;
     store.close().await;
     let rotated = rotated?;
     say(format_args!(

@@ -1,6 +1,7 @@
 //! Variables: names, ranges and defaults of OpenZeppelin Relayer where it has the setting.
 
 mod log;
+mod storage;
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::num::{NonZeroU32, NonZeroUsize};
@@ -8,24 +9,15 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use baton_vault::{API_KEY_CHARS_MIN, Secret};
 
 use super::fields::range_rule;
 use super::names;
 use super::report::{Problem, Report};
-use super::settings::{EncryptionKeys, Log, Rpc, Server, Storage};
+use super::settings::{Log, Rpc, Server, Storage};
 use super::variables::Variables;
+use storage::RETENTION;
 
-const RETENTION: &str = "TRANSACTION_EXPIRATION_HOURS";
-const ENCRYPTION_KEY_BYTES: usize = 32;
-/// Most old keys: each record that does not open is tried with all of them.
-const OLD_KEYS_MAX: usize = 16;
-/// 72 s: whoever got no answer has to find the request again when it is repeated.
-const RETENTION_HOURS_MIN: f64 = 0.02;
-/// Ten years: longer is likely to be in another unit.
-const RETENTION_HOURS_MAX: f64 = 87_600.0;
 /// Most methods that are let through besides the usual ones: each is a label of metrics.
 const PASSED_METHODS_MAX: usize = 100;
 /// Longest name of one: longer than any that nodes have.
@@ -47,7 +39,7 @@ pub(crate) fn environment(variables: &dyn Variables, report: &mut Report) -> Env
     let mut reader = Reader { variables, report };
     let environment = Environment {
         server: server(&mut reader),
-        storage: storage(&mut reader),
+        storage: storage::storage(&mut reader),
         rpc: rpc(&mut reader),
         log: log::log(&mut reader),
     };
@@ -136,110 +128,6 @@ fn api_key(reader: &mut Reader<'_>) -> Option<Secret> {
         return None;
     }
     Some(key)
-}
-
-fn storage(reader: &mut Reader<'_>) -> Option<Storage> {
-    storage_type(reader);
-    let data_dir = reader.text("BATON_DATA_DIR");
-    let encryption = encryption(reader);
-    let retention = retention(reader);
-    Some(Storage {
-        data_dir: PathBuf::from(data_dir.unwrap_or_else(|| "./data".to_owned())),
-        encryption,
-        retention: retention?,
-        reset: reader.flag("RESET_STORAGE_ON_START", false),
-        events_kept: reader.number("BATON_EVENTS_KEPT", 10_000, 0, 1_000_000),
-    })
-}
-
-fn storage_type(reader: &mut Reader<'_>) {
-    const NAME: &str = "REPOSITORY_STORAGE_TYPE";
-    let Some(kind) = reader.text(NAME) else {
-        return;
-    };
-    match kind.as_str() {
-        "in_memory" | "inmemory" | "in-memory" => reader.report.warn(
-            NAME,
-            "records are kept in the embedded store in BATON_DATA_DIR, and survive a restart",
-        ),
-        "embedded" => {}
-        "redis" => {
-            let rule = "the Redis store is not in this version; leave the variable out for the \
-                        embedded store";
-            reader.report.problem(NAME, rule);
-        }
-        other => {
-            let problem = Problem::new(NAME, "must be `embedded` or `in_memory`");
-            let known = ["embedded", "in_memory"];
-            reader
-                .report
-                .add(problem.found(format!("{other:?}")).meant(other, known));
-        }
-    }
-}
-
-fn encryption(reader: &mut Reader<'_>) -> Option<EncryptionKeys> {
-    const OLD: &str = "BATON_OLD_ENCRYPTION_KEYS";
-    let current = reader.text("STORAGE_ENCRYPTION_KEY");
-    let old = reader.text(OLD).unwrap_or_default();
-    let old: Vec<&str> = old
-        .split(',')
-        .map(str::trim)
-        .filter(|key| !key.is_empty())
-        .collect();
-    if old.len() > OLD_KEYS_MAX {
-        let problem = Problem::new(OLD, format!("must have at most {OLD_KEYS_MAX} keys"));
-        reader.report.add(problem.found(old.len()));
-    }
-    let Some(current) = current else {
-        if !old.is_empty() {
-            let rule = "must not be set without STORAGE_ENCRYPTION_KEY, which new records need";
-            reader.report.problem(OLD, rule);
-        }
-        return None;
-    };
-    let current = current.trim().to_owned();
-    encryption_key("STORAGE_ENCRYPTION_KEY", &current, reader.report);
-    for (index, key) in old.iter().enumerate() {
-        let place = format!("{OLD}[{index}]");
-        encryption_key(&place, key, reader.report);
-        if *key == current {
-            reader
-                .report
-                .problem(place, "must differ from STORAGE_ENCRYPTION_KEY");
-        } else if old[..index].contains(key) {
-            reader.report.problem(place, "is given twice");
-        }
-    }
-    Some(EncryptionKeys {
-        old: old.into_iter().map(Secret::new).collect(),
-        current: Secret::new(current),
-    })
-}
-
-fn encryption_key(place: &str, key: &str, report: &mut Report) {
-    let rule = format!("must be {ENCRYPTION_KEY_BYTES} bytes in base64");
-    match STANDARD.decode(key) {
-        Ok(bytes) if bytes.len() == ENCRYPTION_KEY_BYTES => {}
-        Ok(bytes) => {
-            report.add(Problem::new(place, rule).found(format!("{} bytes", bytes.len())));
-        }
-        Err(_) => report.add(Problem::new(place, rule).found("other text")),
-    }
-}
-
-fn retention(reader: &mut Reader<'_>) -> Option<Duration> {
-    let Some(text) = reader.text(RETENTION) else {
-        return Some(Duration::from_secs(4 * 3600));
-    };
-    let hours = text.trim().parse::<f64>().ok();
-    let hours = hours.filter(|hours| (RETENTION_HOURS_MIN..=RETENTION_HOURS_MAX).contains(hours));
-    if hours.is_none() {
-        let rule = format!("must be a number from {RETENTION_HOURS_MIN} to {RETENTION_HOURS_MAX}");
-        let problem = Problem::new(RETENTION, rule);
-        reader.report.add(problem.found(format!("{text:?}")));
-    }
-    hours.map(|hours| Duration::from_secs_f64(hours * 3600.0))
 }
 
 /// A request whose answer was lost must still be known when it is repeated.

@@ -32,8 +32,8 @@ pub(crate) use file::Content;
 pub use report::{Problem, Report, Warning};
 pub use schema::{config_schema, networks_schema};
 pub use settings::{
-    EncryptionKeys, Log, LogFormat, LogTarget, Network, Notification, Relayer, Rpc, Server,
-    Settings, SignerSource, Storage, Traces,
+    Backend, EncryptionKeys, Log, LogFormat, LogTarget, Network, Notification, RedisStorage,
+    RedisTls, Relayer, Rpc, Server, Settings, SignerSource, Storage, Traces,
 };
 pub use variables::{ProcessEnvironment, Variables, WithFile};
 

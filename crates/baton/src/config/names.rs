@@ -20,7 +20,20 @@ const READ: &[&str] = &[
     "BATON_WEBHOOK_PRIVATE_ADDRESSES",
     "BATON_TURNKEY_URL",
     "BATON_COINBASE_URL",
+    "BATON_ALLOW_PLAIN_STORE",
+    "BATON_LEASE_MS",
+    "BATON_INSTANCE",
+    "BATON_FLEET_RATE_LIMIT",
+    "BATON_REDIS_CA_FILE",
+    "BATON_REDIS_CERT_FILE",
+    "BATON_REDIS_KEY_FILE",
+    "BATON_REDIS_SENTINEL_USER",
+    "BATON_REDIS_SENTINEL_PASSWORD",
+    "BATON_REDIS",
     "REPOSITORY_STORAGE_TYPE",
+    "REDIS_URL",
+    "REDIS_KEY_PREFIX",
+    "REDIS_CONNECTION_TIMEOUT_MS",
     "STORAGE_ENCRYPTION_KEY",
     "TRANSACTION_EXPIRATION_HOURS",
     "RESET_STORAGE_ON_START",
@@ -60,7 +73,11 @@ const READ: &[&str] = &[
 
 /// Variables of OpenZeppelin Relayer that have no meaning here. A trailing `*` stands for any ending.
 const WITHOUT_MEANING: &[&str] = &[
-    "REDIS_*",
+    "REDIS_READER_URL",
+    "REDIS_POOL_MAX_SIZE",
+    "REDIS_READER_POOL_MAX_SIZE",
+    "REDIS_POOL_TIMEOUT_MS",
+    "REDIS_CONNECTION_MAX_AGE_MS",
     "QUEUE_BACKEND",
     "SQS_*",
     "PUBSUB_*",
@@ -109,16 +126,23 @@ pub(crate) fn check(variables: &dyn Variables, report: &mut Report) {
 /// Warns where ignoring a variable changes what its user relies on.
 fn consequences(variables: &dyn Variables, report: &mut Report) {
     let is_true = |name: &str| variables.get(name).as_deref() == Some("true");
-    if is_true("DISTRIBUTED_MODE") {
+    let is_shared = variables.get("REPOSITORY_STORAGE_TYPE").as_deref() == Some("redis");
+    if is_true("DISTRIBUTED_MODE") && !is_shared {
         report.warn(
             "DISTRIBUTED_MODE",
-            "one process owns the embedded store; a second one on the same directory will not start",
+            "one process owns the embedded store; several share one with REPOSITORY_STORAGE_TYPE=redis",
         );
     }
     if is_true("RESET_STORAGE_ON_START") {
         report.warn(
             "RESET_STORAGE_ON_START",
             "forgets what was made and changed over the API; transactions and nonces stay",
+        );
+    }
+    if is_true("RESET_STORAGE_ON_START") && is_shared {
+        report.warn(
+            "RESET_STORAGE_ON_START",
+            "every instance that starts with it forgets this for the whole fleet",
         );
     }
 }

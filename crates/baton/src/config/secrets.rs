@@ -5,6 +5,7 @@ use std::io::Read;
 use std::path::Path;
 
 use baton_vault::Secret;
+use zeroize::Zeroizing;
 
 use super::fields::{Fields, Mismatch};
 use super::json::Node;
@@ -76,22 +77,25 @@ fn from_variable(
 }
 
 fn read_secret(path: &Path) -> Result<Secret, String> {
+    let text = read_text(path, SECRET_FILE_BYTES_MAX)?;
+    // Editors and `echo` end files with a line break that is no part of the secret.
+    Ok(Secret::new(text.trim_end_matches(['\r', '\n'])))
+}
+
+/// Reads a text file that is not empty, or says what it must be.
+pub(crate) fn read_text(path: &Path, bytes_max: u64) -> Result<Zeroizing<String>, String> {
     let file = File::open(path).map_err(|error| format!("must be a readable file: {error}"))?;
-    let mut text = String::new();
-    file.take(SECRET_FILE_BYTES_MAX + 1)
+    let mut text = Zeroizing::new(String::new());
+    file.take(bytes_max + 1)
         .read_to_string(&mut text)
         .map_err(|error| format!("must be a readable text file: {error}"))?;
-    if text.len() as u64 > SECRET_FILE_BYTES_MAX {
-        return Err(format!(
-            "must be a file of at most {SECRET_FILE_BYTES_MAX} bytes"
-        ));
+    if text.len() as u64 > bytes_max {
+        return Err(format!("must be a file of at most {bytes_max} bytes"));
     }
-    // Editors and `echo` end files with a line break that is no part of the secret.
-    let secret = text.trim_end_matches(['\r', '\n']);
-    if secret.is_empty() {
+    if text.trim_end_matches(['\r', '\n']).is_empty() {
         return Err("must be a file that is not empty".to_owned());
     }
-    Ok(Secret::new(secret))
+    Ok(text)
 }
 
 fn hidden_text(node: &Node) -> Result<String, Mismatch> {

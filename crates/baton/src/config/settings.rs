@@ -156,8 +156,8 @@ pub struct Server {
 /// Where and how records are kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Storage {
-    /// Directory of the embedded store.
-    pub data_dir: PathBuf,
+    /// Which store.
+    pub backend: Backend,
     /// Keys that seal records; without them they are kept as they are.
     pub encryption: Option<EncryptionKeys>,
     /// How long a transaction is kept once it is final.
@@ -166,6 +166,66 @@ pub struct Storage {
     pub reset: bool,
     /// How many events of each relayer are kept for streams; 0 turns streams off.
     pub events_kept: u64,
+    /// How long a baton lasts without renewal.
+    pub lease: Duration,
+    /// What this process calls itself among others; the host's name if absent.
+    pub instance: Option<String>,
+}
+
+impl Storage {
+    /// Puts the embedded store into another directory.
+    ///
+    /// # Errors
+    /// When the store is a shared one, which has none.
+    pub fn use_directory(&mut self, directory: PathBuf) -> anyhow::Result<()> {
+        match &mut self.backend {
+            Backend::Embedded { data_dir } => {
+                *data_dir = directory;
+                Ok(())
+            }
+            Backend::Redis(_) => anyhow::bail!(
+                "--data-dir is for the embedded store, but REPOSITORY_STORAGE_TYPE is `redis`: leave one of them out"
+            ),
+        }
+    }
+}
+
+/// Where the records are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Backend {
+    /// In a directory that belongs to this process.
+    Embedded {
+        /// The directory.
+        data_dir: PathBuf,
+    },
+    /// In Redis, which many processes share.
+    Redis(RedisStorage),
+}
+
+/// How the shared store is reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RedisStorage {
+    /// Servers, user, password, database; it was read once and is in order.
+    pub url: Secret,
+    /// Begins the name of every key.
+    pub prefix: String,
+    /// Longest time for a connection to be made.
+    pub connect_timeout: Duration,
+    /// Certificates; only looked at when the URL asks for TLS.
+    pub tls: RedisTls,
+    /// ACL user of the sentinels.
+    pub sentinel_user: Option<String>,
+    /// What the sentinels ask for.
+    pub sentinel_password: Option<Secret>,
+}
+
+/// Certificates for connections to the shared store, as PEM.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RedisTls {
+    /// Authorities that a server's certificate may come from; the system's if absent.
+    pub authorities: Option<String>,
+    /// The certificate chain that this process shows, and its key.
+    pub identity: Option<(String, Secret)>,
 }
 
 /// Keys that seal records, each the base64 form of 32 bytes.

@@ -158,16 +158,6 @@ fn the_rest() {
             "LOG_FORMAT: must be one of `compact`, `pretty`, `json`, found \"jsno\"; did you mean \
              `json`?",
         ),
-        (
-            with("REPOSITORY_STORAGE_TYPE", "redis"),
-            "REPOSITORY_STORAGE_TYPE: the Redis store is not in this version; leave the variable \
-             out for the embedded store",
-        ),
-        (
-            with("REPOSITORY_STORAGE_TYPE", "in_memroy"),
-            "REPOSITORY_STORAGE_TYPE: must be `embedded` or `in_memory`, found \"in_memroy\"; did \
-             you mean `in_memory`?",
-        ),
     ]);
 }
 
@@ -216,9 +206,13 @@ fn warnings() {
         (
             Sample::new()
                 .with("SQS_QUEUE_TYPE", "auto")
-                .with("REDIS_URL", "redis://:password@redis:6379")
+                .with("REDIS_POOL_MAX_SIZE", "500")
                 .with("PLUGIN_USE_POOL", "true"),
-            "environment: no meaning here: PLUGIN_USE_POOL, REDIS_URL, SQS_QUEUE_TYPE",
+            "environment: no meaning here: PLUGIN_USE_POOL, REDIS_POOL_MAX_SIZE, SQS_QUEUE_TYPE",
+        ),
+        (
+            Sample::new().with("REDIS_URL", "redis://:password@redis:6379"),
+            "REDIS_URL: is not read: the store is embedded; for a shared one set REPOSITORY_STORAGE_TYPE=redis",
         ),
         (
             Sample::new().with("REPOSITORY_STORAGE_TYPE", "in_memory"),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use baton::config::{LogFormat, LogTarget, SignerSource};
+use baton::config::{Backend, LogFormat, LogTarget, SignerSource};
 use baton_model::EvmPolicy;
 use serde_json::json;
 
@@ -45,7 +45,9 @@ fn the_sample_gives_settings_with_the_known_defaults() {
     assert_eq!(server.request_timeout, Duration::from_secs(30));
     assert_eq!(server.metrics_port, None);
     assert_eq!(settings.storage.retention, Duration::from_secs(4 * 3600));
-    assert_eq!(settings.storage.data_dir.to_str(), Some("./data"));
+    let data_dir = "./data".into();
+    assert_eq!(settings.storage.backend, Backend::Embedded { data_dir });
+    assert_eq!(settings.storage.lease, Duration::from_secs(10));
     assert_eq!(settings.storage.encryption, None);
     assert_eq!(settings.rpc.timeout, Duration::from_secs(10));
     assert_eq!((settings.rpc.attempts, settings.rpc.failovers_max), (3, 3));
@@ -127,6 +129,9 @@ fn the_horizontal_scaling_variables_are_understood() {
         .with("LOG_FORMAT", "json")
         .with("METRICS_ENABLED", "true")
         .with("TRANSACTION_EXPIRATION_HOURS", "0.5")
+        .with("REPOSITORY_STORAGE_TYPE", "redis")
+        .with("REDIS_URL", "redis://redis:6379")
+        .with("DISTRIBUTED_MODE", "true")
         .with("REDIS_KEY_PREFIX", "relay");
     let (settings, warnings) = sample.load().unwrap();
     assert_eq!(warnings.len(), 1, "{warnings:?}");

@@ -12,4 +12,5 @@ mod good;
 mod good_networks;
 mod remote_signers;
 mod secrecy;
+mod storage;
 mod support;

@@ -45,6 +45,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "lanes",
             "coord",
             "coord-local",
+            "coord-redis",
             "vault",
             "chain",
             "edge",
