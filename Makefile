@@ -8,7 +8,8 @@ export PATH := $(PATH):$(CARGO_BIN)
 export BATON_ANVIL ?= $(TOOLS)/bin/anvil
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-vault soak soak-mutants bench lint fmt tools rust clippy anvil redis deny sdk schemathesis
+.PHONY: help demo test test-vault soak soak-mutants bench lint fmt tools
+.PHONY: rust clippy anvil redis nginx deny sdk schemathesis deploy
 
 help: ## List what can be made
 	@echo 'Baton relays work to blockchains. Start with `make demo`.'
@@ -20,7 +21,7 @@ help: ## List what can be made
 demo: rust anvil ## Send 500 transfers, kill the engine half way, count what was executed
 	$(CARGO) run --release --locked -p baton -- demo $(ARGS)
 
-test: rust anvil redis sdk schemathesis ## Run every test
+test: rust anvil redis sdk schemathesis deploy ## Run every test
 	$(CARGO) test --workspace --locked $(ARGS)
 
 test-vault: rust anvil ## Test signers against the HashiCorp Vault that BATON_VAULT, or the PATH, names
@@ -45,7 +46,7 @@ lint: rust clippy deny ## Check format, lints, documentation and dependencies
 fmt: rust clippy ## Format the sources
 	$(CARGO) fmt --all
 
-tools: rust clippy anvil redis deny sdk schemathesis ## Install what the other targets need, and say what was done
+tools: rust clippy anvil redis nginx deny sdk schemathesis deploy ## Install what the other targets need, and say what was done
 
-rust clippy anvil redis deny sdk schemathesis:
+rust clippy anvil redis nginx deny sdk schemathesis deploy:
 	@scripts/tools $@

@@ -4,10 +4,12 @@
 mod backends;
 mod courier;
 mod definitions;
+mod fleet;
 mod signers;
 pub(crate) mod store;
 mod supervisor;
 mod watch;
+mod work;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -18,27 +20,25 @@ use baton_chain::RpcObserver;
 use baton_coord::HolderId;
 use baton_coord_local::SystemClock;
 use baton_edge::{
-    ApiKeys, ConnectionLimits, Drained, HttpMetrics, RateLimit, Readiness, RequestLimits, Stack,
-    metrics_router, serve,
+    ApiKeys, ConnectionLimits, Drained, HttpMetrics, RateLimit, RateShare, Readiness,
+    RequestLimits, Stack, metrics_router, serve,
 };
-use baton_engine::driver::{DriverMetrics, DriverOptions};
+use baton_engine::driver::DriverOptions;
 use baton_engine::registry::{Definitions, Registry};
 use baton_engine::service::{Ids, RPC_METHODS, Service, ServiceOptions, http};
-use baton_engine::webhooks::WebhookMetrics;
 use baton_engine::{SharedClock, SharedStore};
 use baton_model::Timestamp;
 use baton_vault::keys::uuid_v4;
 use prometheus_client::registry::Registry as Metrics;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::watch as signal;
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::JoinHandle;
 
 use crate::config::{Content, Report, Server, Settings};
 use crate::rpc_metrics::RpcMetrics;
 use backends::AppBackends;
-use courier::HttpCourier;
 use store::RawStore;
-use supervisor::{Running, Supervisor};
+use work::{Subject, Work};
 
 /// How long broadcasts to slow nodes may still take when the process ends.
 const CHAIN_GRACE: Duration = Duration::from_secs(2);
@@ -57,19 +57,16 @@ pub struct AppOptions {
 /// A running engine.
 pub struct App {
     address: SocketAddr,
-    readiness: Readiness,
     stop_serving: signal::Sender<bool>,
-    stop_working: signal::Sender<bool>,
     servers: Vec<JoinHandle<Drained>>,
-    workers: JoinSet<Result<()>>,
+    work: Work,
     backends: Arc<AppBackends>,
-    watcher: JoinHandle<()>,
     store: RawStore,
 }
 
 impl App {
     /// Opens and checks everything that can be wrong, then starts lanes and listener. Readiness
-    /// follows when the lanes have been compared with their chains.
+    /// follows when the lanes have been compared with their chains, or others run them.
     pub async fn start(settings: Settings, options: AppOptions) -> Result<Self> {
         let clock = Arc::new(SystemClock::start());
         let listener = bind(&settings.server).await?;
@@ -83,26 +80,16 @@ impl App {
         let mut metrics = Metrics::default();
         let opened = Opened::new(&settings, &raw, &store, &clock, &mut metrics).await?;
         let Opened { registry, backends } = opened;
-        let driver_metrics = DriverMetrics::new(&mut metrics);
         let http_metrics = HttpMetrics::register(&mut metrics);
-        let (stop_working, stopping) = signal::channel(false);
-        let courier = Arc::new(HttpCourier::new(settings.server.private_webhooks)?);
-        let supervisor = Supervisor::new(Running {
-            options: driver_options(&settings, &options)?,
-            store: SharedStore::clone(&store),
-            clock: SharedClock::clone(&clock),
-            metrics: driver_metrics,
-            courier,
-            webhook_metrics: WebhookMetrics::new(&mut metrics),
-        });
-        let (readiness, watcher) = watch::start(supervisor.statuses(), registry.watch());
-        let mut workers = JoinSet::new();
-        workers.spawn(supervisor.run(registry.watch(), stopping.clone()));
-        let renewed = Arc::clone(&registry);
-        workers.spawn(async move {
-            renewed.run(stopping).await;
-            Ok(())
-        });
+        let subject = Subject {
+            settings: &settings,
+            driver: driver_options(&settings, &options)?,
+            store: &store,
+            clock: &clock,
+            registry: &registry,
+            is_shared: raw.is_shared(),
+        };
+        let work = Work::start(subject, &mut metrics)?;
         let service = Service::new(
             store,
             Arc::clone(&registry),
@@ -115,21 +102,19 @@ impl App {
         let parts = Parts {
             service: Arc::new(service),
             registry,
-            readiness: readiness.clone(),
+            readiness: work.readiness.clone(),
             metrics: Arc::new(metrics),
             http_metrics,
+            rate_share: work.rate_share.clone(),
         };
         let listeners = (listener, metrics_listener);
         let servers = start_servers(&settings.server, listeners, parts, &draining);
         Ok(Self {
             address,
-            readiness,
             stop_serving,
-            stop_working,
             servers,
-            workers,
+            work,
             backends,
-            watcher,
             store: raw,
         })
     }
@@ -142,28 +127,22 @@ impl App {
     /// Ends when a lane or a network is no longer run although nobody stopped it: a defect. What
     /// was accepted is durable, and the next process goes on with it.
     pub async fn broke(&mut self) -> anyhow::Error {
-        match self.workers.join_next().await {
-            Some(Ok(Err(error))) => error,
-            Some(Err(error)) => anyhow::anyhow!("a part of the engine ended: {error}"),
-            Some(Ok(Ok(()))) => anyhow::anyhow!("a part of the engine ended by itself"),
-            None => std::future::pending().await,
-        }
+        self.work.broke().await
     }
 
     /// Drains: answers what is in flight, hands the lanes over, closes the store. Returns when
     /// nothing is left.
-    pub async fn stop(mut self) {
-        self.readiness.start_draining();
+    pub async fn stop(self) {
+        self.work.readiness.start_draining();
         self.stop_serving.send_replace(true);
+        self.work.hand_over().await;
         for server in self.servers {
             match server.await {
                 Ok(drained) => tracing::info!(?drained, "listener closed"),
                 Err(error) => tracing::error!(%error, "the listener ended badly"),
             }
         }
-        self.watcher.abort();
-        self.stop_working.send_replace(true);
-        while self.workers.join_next().await.is_some() {}
+        self.work.end().await;
         self.backends.shutdown(CHAIN_GRACE).await;
         self.store.close().await;
         tracing::info!("stopped");
@@ -236,6 +215,7 @@ struct Parts {
     readiness: Readiness,
     metrics: Arc<Metrics>,
     http_metrics: HttpMetrics,
+    rate_share: RateShare,
 }
 
 fn start_servers(
@@ -252,6 +232,7 @@ fn start_servers(
             per_second: server.rate_per_second,
             burst: server.rate_burst,
         }),
+        rate_share: parts.rate_share,
         limits: RequestLimits {
             concurrent: server.concurrent_requests_max.get(),
             body_bytes: BODY_BYTES_MAX,

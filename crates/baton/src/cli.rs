@@ -3,6 +3,7 @@
 mod amount;
 mod bench;
 mod caller;
+mod fleet;
 
 use std::path::PathBuf;
 
@@ -15,11 +16,13 @@ pub use caller::{
     CallerArgs, CancelArgs, ListArgs, OneArgs, PageArgs, RelayersArgs, RelayersCommand, SendArgs,
     SpeedArg, StatusArg, TxArgs, TxCommand, Until, WaitArgs, WatchArgs,
 };
+pub use fleet::{FleetCommand, FleetStatusArgs, HealthArgs};
 
 /// High-availability relay infrastructure for blockchains.
 ///
 /// One process on an embedded store is a whole relayer: it takes transactions over HTTP, gives each an account and a
-/// nonce, signs, broadcasts, and sees to it that each is executed exactly once.
+/// nonce, signs, broadcasts, and sees to it that each is executed exactly once. Many processes on one Redis are a fleet
+/// that does the same, and goes on when some of them do not.
 #[derive(Debug, Parser)]
 #[command(name = "baton", version, after_help = EXAMPLES)]
 pub struct Cli {
@@ -37,6 +40,7 @@ Examples:
   baton config check                           find everything that is wrong with the configuration
   baton engine --config config/config.json     relay transactions
   baton relayers list                          look at a running engine
+  baton fleet status                           see which process runs which lane
   baton tx send main --to 0x… --value 1gwei --wait
                                                send a transaction through it, and wait until it is mined
 
@@ -51,6 +55,11 @@ pub enum Command {
     Tx(TxArgs),
     /// Look at the relayers of a running engine.
     Relayers(RelayersArgs),
+    /// Look at the processes that share a store, and at who runs which lane.
+    #[command(subcommand)]
+    Fleet(FleetCommand),
+    /// Ask a running engine whether it is alive, or ready: for health checks.
+    Health(HealthArgs),
     /// Make keys, and change the key that the store is sealed with.
     #[command(subcommand)]
     Keys(KeysCommand),
@@ -85,7 +94,7 @@ pub struct EngineArgs {
 }
 
 /// Where the configuration is.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub struct ConfigSource {
     /// The configuration file; without it, CONFIG_DIR and CONFIG_FILE_NAME (./config/config.json).
     #[arg(long, value_name = "FILE")]

@@ -6,6 +6,8 @@ mod child;
 pub mod config;
 pub mod demo;
 pub mod engine;
+pub mod fleet;
+pub mod health;
 pub mod keys;
 
 use std::io::{self, Write};
@@ -30,6 +32,28 @@ pub fn told(error: &anyhow::Error) -> String {
         }
     }
     text
+}
+
+/// Rows under headings, in columns as wide as they have to be.
+pub(crate) fn table(headings: &[&str], rows: Vec<Vec<String>>) -> String {
+    let headings: Vec<String> = headings
+        .iter()
+        .map(|heading| (*heading).to_owned())
+        .collect();
+    let all: Vec<Vec<String>> = std::iter::once(headings).chain(rows).collect();
+    let columns = all.first().map_or(0, Vec::len);
+    let width = |column: usize| all.iter().map(|row| row[column].chars().count()).max();
+    let widths: Vec<usize> = (0..columns)
+        .map(|column| width(column).unwrap_or(0))
+        .collect();
+    let lines = all.iter().map(|row| {
+        let cells = row.iter().zip(&widths);
+        let line: Vec<String> = cells
+            .map(|(cell, width)| format!("{cell:<width$}"))
+            .collect();
+        format!("{}\n", line.join("  ").trim_end())
+    });
+    lines.collect()
 }
 
 /// The error of a command that cannot run with this configuration: every problem of it, not only

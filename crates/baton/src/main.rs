@@ -47,6 +47,8 @@ fn start(cli: Cli) -> Result<ExitCode> {
             Command::Relayers(arguments) => {
                 commands::caller::relayers::run(arguments, variables).await
             }
+            Command::Fleet(command) => commands::fleet::run(command, variables).await,
+            Command::Health(arguments) => commands::health::run(arguments, variables).await,
             Command::Keys(command) => commands::keys::run(command, variables).await,
             Command::Config(command) => commands::config::run(&command, variables).await,
             Command::Demo(arguments) => commands::demo::run(arguments).await,

@@ -47,6 +47,7 @@ mod cluster;
 mod commit;
 mod error;
 mod events;
+mod holding;
 mod keys;
 mod lanes;
 mod lease;
@@ -67,6 +68,7 @@ mod table;
 mod url;
 
 pub use error::OpenError;
+pub use holding::Holding;
 pub use options::{Address, Credentials, Options, Servers, Tls};
 pub use settings::check_prefix;
 pub use store::RedisStore;

@@ -25,7 +25,7 @@ pub use error::{ApiError, ErrorKind, kind_of};
 pub use extract::{ApiJson, ApiPath, ApiQuery};
 pub use metrics::{HttpMetrics, metrics_router, render_metrics};
 pub use page::{PER_PAGE_MAX, Page};
-pub use rate::RateLimit;
+pub use rate::{RateLimit, RateShare};
 pub use ready::{Component, Health, Readiness, ReadyReport, health_router};
 pub use request_id::{RequestIdText, current_request_id};
 pub use serve::{ConnectionLimits, Drained, PeerAddr, serve};

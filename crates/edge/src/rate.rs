@@ -3,11 +3,14 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroU32;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use governor::clock::{Clock, DefaultClock};
-use governor::{DefaultDirectRateLimiter, DefaultKeyedRateLimiter, NotUntil, Quota, RateLimiter};
+use governor::{
+    DefaultDirectRateLimiter, DefaultKeyedRateLimiter, InsufficientCapacity, NotUntil, Quota,
+    RateLimiter,
+};
 use tokio::time::Instant;
 
 use crate::error::ErrorKind;
@@ -22,8 +25,8 @@ const OWN_MAX: usize = 4096;
 /// How often a full table is swept at most: sweeping looks at every peer.
 const SWEEP_EVERY_MS: u64 = 1000;
 
-/// A token bucket: so many requests per second, with bursts of so many. Each process counts for
-/// itself.
+/// A token bucket: so many requests per second, with bursts of so many. Each process counts for itself; what that means
+/// for several is what their [`RateShare`] says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RateLimit {
     /// Requests per second in the long run.
@@ -38,6 +41,32 @@ impl RateLimit {
     }
 }
 
+/// Into how many equal parts a limit is divided, each for one process. Cheap to clone; clones are the same number.
+///
+/// A request takes as many tokens as there are parts. A caller whose requests a load balancer spreads evenly gets the
+/// whole limit, without any process having to ask another; one that always comes to the same process gets one part.
+#[derive(Clone, Debug)]
+pub struct RateShare(Arc<AtomicU32>);
+
+impl Default for RateShare {
+    /// One: the limit is each process's own.
+    fn default() -> Self {
+        Self(Arc::new(AtomicU32::new(1)))
+    }
+}
+
+impl RateShare {
+    /// Divides limits among so many processes from now on.
+    pub fn set(&self, parts: NonZeroU32) {
+        self.0.store(parts.get(), Ordering::Relaxed);
+    }
+
+    /// What a request takes from a bucket of this size: never more than it can hold.
+    fn tokens(&self, burst: NonZeroU32) -> NonZeroU32 {
+        NonZeroU32::new(self.0.load(Ordering::Relaxed)).map_or(burst, |parts| parts.min(burst))
+    }
+}
+
 /// One bucket per API key, and one per peer for callers without a valid one. What a caller makes up
 /// never chooses its bucket.
 pub(crate) struct RateLimiters {
@@ -48,23 +77,27 @@ pub(crate) struct RateLimiters {
     own: Mutex<BTreeMap<String, (RateLimit, Arc<DefaultDirectRateLimiter>)>>,
     peers: DefaultKeyedRateLimiter<IpAddr>,
     other_peers: DefaultDirectRateLimiter,
+    burst: NonZeroU32,
+    share: RateShare,
     clock: DefaultClock,
     started: Instant,
     swept_ms: AtomicU64,
 }
 
 impl RateLimiters {
-    pub(crate) fn new(limit: RateLimit, keys: usize) -> Self {
-        Self::with_quota(limit.quota(), keys)
+    pub(crate) fn new(limit: RateLimit, keys: usize, share: RateShare) -> Self {
+        Self::with_quota(limit.quota(), keys, share)
     }
 
-    fn with_quota(quota: Quota, keys: usize) -> Self {
+    fn with_quota(quota: Quota, keys: usize, share: RateShare) -> Self {
         Self {
             keys: (0..keys).map(|_| RateLimiter::direct(quota)).collect(),
             issued: RateLimiter::keyed(quota),
             own: Mutex::default(),
             peers: RateLimiter::keyed(quota),
             other_peers: RateLimiter::direct(quota),
+            burst: quota.burst_size(),
+            share,
             clock: DefaultClock::default(),
             started: Instant::now(),
             swept_ms: AtomicU64::new(0),
@@ -74,18 +107,20 @@ impl RateLimiters {
     /// Counts a request of the holder of a key.
     pub(crate) fn check_key(&self, index: usize) -> Result<(), ApiError> {
         match self.keys.get(index) {
-            Some(limiter) => limiter.check().map_err(|wait| self.refuse(&wait)),
+            Some(limiter) => self.answer(limiter.check_n(self.tokens())),
             None => Ok(()),
         }
     }
 
     /// Counts a request of the holder of a key that was given out.
     pub(crate) fn check_issued(&self, key: &IssuedKey) -> Result<(), ApiError> {
-        let checked = match key.rate {
-            Some(limit) => self.own(&key.id, limit).check(),
-            None => self.issued.check_key(&key.id),
-        };
-        checked.map_err(|wait| self.refuse(&wait))
+        self.answer(match key.rate {
+            Some(limit) => {
+                let tokens = self.share.tokens(limit.burst);
+                self.own(&key.id, limit).check_n(tokens)
+            }
+            None => self.issued.check_key_n(&key.id, self.tokens()),
+        })
     }
 
     fn own(&self, id: &str, limit: RateLimit) -> Arc<DefaultDirectRateLimiter> {
@@ -109,12 +144,33 @@ impl RateLimiters {
         if self.peers.len() >= PEERS_MAX {
             self.sweep();
         }
-        let checked = if self.peers.len() >= PEERS_MAX {
-            self.other_peers.check()
+        self.answer(if self.peers.len() >= PEERS_MAX {
+            self.other_peers.check_n(self.tokens())
         } else {
-            self.peers.check_key(&network_of(peer))
-        };
-        checked.map_err(|wait| self.refuse(&wait))
+            self.peers.check_key_n(&network_of(peer), self.tokens())
+        })
+    }
+
+    fn tokens(&self) -> NonZeroU32 {
+        self.share.tokens(self.burst)
+    }
+
+    fn answer(
+        &self,
+        checked: Result<
+            Result<(), NotUntil<<DefaultClock as Clock>::Instant>>,
+            InsufficientCapacity,
+        >,
+    ) -> Result<(), ApiError> {
+        match checked {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(wait)) => Err(self.refuse(&wait)),
+            // No bucket is asked for more than it can hold.
+            Err(InsufficientCapacity(_)) => Err(ApiError::new(
+                ErrorKind::TooManyRequests { after: 1 },
+                "Too Many Requests",
+            )),
+        }
     }
 
     /// Forgets peers whose bucket is full again.
@@ -163,7 +219,48 @@ mod tests {
     /// Two requests at once, then one per hour: nothing is refilled during a test.
     fn limiters(keys: usize) -> RateLimiters {
         let quota = Quota::with_period(Duration::from_secs(3600)).unwrap();
-        RateLimiters::with_quota(quota.allow_burst(NonZeroU32::new(2).unwrap()), keys)
+        RateLimiters::with_quota(
+            quota.allow_burst(NonZeroU32::new(2).unwrap()),
+            keys,
+            RateShare::default(),
+        )
+    }
+
+    #[test]
+    fn a_limit_is_divided_among_processes() {
+        let limit = RateLimit {
+            per_second: NonZeroU32::MIN,
+            burst: NonZeroU32::new(6).unwrap(),
+        };
+        let share = RateShare::default();
+        let limiters = RateLimiters::new(limit, 1, share.clone());
+        let taken = || {
+            (0..100)
+                .take_while(|_| limiters.check_key(0).is_ok())
+                .count()
+        };
+        share.set(NonZeroU32::new(3).unwrap());
+        assert_eq!(taken(), 2, "a third");
+        let own = issued(
+            "own",
+            Some(RateLimit {
+                burst: NonZeroU32::new(2).unwrap(),
+                ..limit
+            }),
+        );
+        assert!(
+            limiters.check_issued(&own).is_ok(),
+            "a bucket smaller than the fleet lets one through"
+        );
+        assert!(limiters.check_issued(&own).is_err());
+        let peer = "192.0.2.1".parse().unwrap();
+        share.set(NonZeroU32::MIN);
+        assert_eq!(
+            (0..100)
+                .take_while(|_| limiters.check_peer(peer).is_ok())
+                .count(),
+            6
+        );
     }
 
     #[test]

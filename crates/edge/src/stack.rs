@@ -22,7 +22,7 @@ use crate::error::ErrorKind;
 use crate::extract::BodyLimit;
 use crate::guard::{Guard, guard};
 use crate::metrics::{HttpMetrics, observe};
-use crate::rate::{RateLimit, RateLimiters};
+use crate::rate::{RateLimit, RateLimiters, RateShare};
 use crate::request_id::request_id;
 
 /// What one request may take.
@@ -60,6 +60,8 @@ pub struct Stack {
     pub open_prefixes: Vec<String>,
     /// Rate limit of each key, and of each peer without one. `None` means no limit.
     pub rate: Option<RateLimit>,
+    /// Among how many processes the rate is divided.
+    pub rate_share: RateShare,
     /// What one request may take.
     pub limits: RequestLimits,
     /// Where requests are counted.
@@ -72,9 +74,10 @@ impl Stack {
     /// authentication, rate, concurrency, size of the body.
     pub fn wrap(self, router: Router) -> Router {
         let guarded = Arc::new(Guard {
-            rate: self
-                .rate
-                .map(|rate| RateLimiters::new(rate, self.keys.as_ref().map_or(0, ApiKeys::len))),
+            rate: self.rate.map(|rate| {
+                let keys = self.keys.as_ref().map_or(0, ApiKeys::len);
+                RateLimiters::new(rate, keys, self.rate_share.clone())
+            }),
             keys: self.keys,
             open_prefixes: self.open_prefixes,
             concurrency: Semaphore::new(self.limits.concurrent),

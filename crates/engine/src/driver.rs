@@ -3,7 +3,7 @@
 //! One task follows each network and one runs each lane. A lane's task is the only place that touches its engine; every
 //! question to a node, a signer or the store is asked by a task of its own that brings back an input.
 
-mod baton;
+pub(crate) mod baton;
 mod blocks;
 mod broadcast;
 mod commit;
@@ -12,7 +12,8 @@ mod inbox;
 mod load;
 mod metrics;
 mod retention;
-mod run;
+pub(crate) mod run;
+pub(crate) mod seek;
 mod session;
 mod sources;
 mod state;
@@ -33,6 +34,7 @@ pub use metrics::DriverMetrics;
 pub use run::run_lane;
 pub use state::{LaneState, LaneStatus};
 
+use crate::fleet::Fleet;
 use crate::webhooks::LaneHooks;
 use crate::{Relayer, SharedClock, SharedStore};
 
@@ -69,6 +71,8 @@ pub struct LaneContext {
     pub options: DriverOptions,
     /// Who is told of its transactions; `None` when nobody is.
     pub hooks: Option<LaneHooks>,
+    /// Who decides which of the lanes this process asks for; `None` when it asks for all of them.
+    pub fleet: Option<Arc<Fleet>>,
 }
 
 impl LaneContext {

@@ -2,6 +2,7 @@
 
 pub mod driver;
 mod events;
+pub mod fleet;
 pub mod registry;
 mod relayer;
 pub mod service;

@@ -95,6 +95,7 @@ impl Process {
                 events_kept: 1000,
             },
             hooks: None,
+            fleet: None,
         };
         // Two, so that it does not matter which of those who wait is woken first.
         let (stop_lane, lane_stops) = watch::channel(false);

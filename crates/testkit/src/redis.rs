@@ -1,6 +1,7 @@
 //! Real Redis servers for tests: one, behind Sentinel, or a cluster; on free loopback ports, ended with their owner.
 
 mod cluster;
+mod files;
 mod find;
 mod sentinel;
 mod wire;
@@ -15,6 +16,7 @@ use tempfile::TempDir;
 
 pub use cluster::RedisCluster;
 pub use sentinel::RedisSentinel;
+pub use wire::RedisSession;
 
 use crate::anvil::SUPERVISOR;
 
@@ -97,6 +99,14 @@ impl RedisServer {
     /// When there is no answer, or it is an error.
     pub async fn command(&self, words: &[&str]) -> Result<String, RedisError> {
         wire::command(self.port, words).await
+    }
+
+    /// A connection for many commands, without TLS.
+    ///
+    /// # Errors
+    /// When the server does not listen.
+    pub async fn session(&self) -> Result<RedisSession, RedisError> {
+        RedisSession::connect(self.port).await
     }
 
     /// Stops the process without ending it: connections stay open and nothing is answered.

@@ -71,7 +71,7 @@ impl RawStore {
 
     /// The store as the engine sees it: sealed if there is a key for it. Refuses a key that does not fit, before
     /// anything is written under it.
-    pub(super) async fn seal(&self, keys: Option<&EncryptionKeys>) -> Result<SharedStore> {
+    pub(crate) async fn seal(&self, keys: Option<&EncryptionKeys>) -> Result<SharedStore> {
         let keys = keys.map(keyring).transpose()?;
         check_keys(self.whole(), keys.as_deref()).await?;
         Ok(match (self, keys) {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use anyhow::{Result, bail};
 use baton_engine::driver::{DriverMetrics, DriverOptions, LaneContext, LaneStatus, run_lane};
+use baton_engine::fleet::Fleet;
 use baton_engine::registry::{Line, Served, Snapshot};
 use baton_engine::webhooks::{Courier, LaneHooks, WebhookMetrics};
 use baton_engine::{SharedClock, SharedStore};
@@ -23,6 +24,8 @@ pub(super) struct Running {
     pub(super) metrics: DriverMetrics,
     pub(super) courier: Arc<dyn Courier>,
     pub(super) webhook_metrics: WebhookMetrics,
+    /// The others that share the store; `None` where there are none.
+    pub(super) fleet: Option<Arc<Fleet>>,
 }
 
 /// The lanes of this process, for whoever shows how they are.
@@ -104,6 +107,10 @@ impl Supervisor {
 
     fn apply(&mut self, snapshot: &Snapshot) {
         self.follow(snapshot);
+        if let Some(fleet) = &self.running.fleet {
+            let served = snapshot.served.iter();
+            fleet.set_lanes(served.map(|served| served.relayer.lane()).collect());
+        }
         for served in &snapshot.served {
             let id = &served.relayer.id;
             match self.lanes.get(id) {
@@ -193,7 +200,7 @@ async fn keep(
             status: Arc::clone(&status),
             options: running.options.clone(),
             hooks: hooks(&running, &served),
-            fleet: None,
+            fleet: running.fleet.clone(),
         });
         let (stop, stopping) = watch::channel(false);
         let mut lane = std::pin::pin!(run_lane(context, stopping));

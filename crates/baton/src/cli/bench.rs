@@ -166,6 +166,9 @@ pub enum ScenarioName {
     S12,
     S13,
     S14,
+    F1,
+    F2,
+    F3,
 }
 
 impl ScenarioName {
@@ -192,7 +195,10 @@ impl ScenarioName {
             | Self::S11
             | Self::S12
             | Self::S13
-            | Self::S14 => vec![*name],
+            | Self::S14
+            | Self::F1
+            | Self::F2
+            | Self::F3 => vec![*name],
         };
         names.iter().flat_map(each).collect()
     }

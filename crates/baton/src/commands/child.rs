@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::{Child, Command};
 use tokio::time::Instant;
 
@@ -23,6 +24,7 @@ pub(crate) struct Launch {
     directory: PathBuf,
     port: u16,
     variables: BTreeMap<String, String>,
+    arguments: Vec<&'static str>,
 }
 
 impl Launch {
@@ -33,6 +35,7 @@ impl Launch {
             directory: directory.to_owned(),
             port,
             variables: BTreeMap::new(),
+            arguments: Vec::new(),
         };
         let data = data.display().to_string();
         launch.variables(&[
@@ -51,6 +54,16 @@ impl Launch {
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         self.variables.extend(owned);
         self
+    }
+
+    /// Further arguments of the next start, instead of those given before.
+    pub(crate) fn set_arguments(&mut self, arguments: &[&'static str]) {
+        self.arguments = arguments.to_vec();
+    }
+
+    /// The loopback port that it listens on.
+    pub(crate) const fn port(&self) -> u16 {
+        self.port
     }
 
     fn url(&self) -> String {
@@ -106,6 +119,7 @@ impl Engine {
             .arg("engine")
             .arg("--config")
             .arg(launch.directory.join("config.json"))
+            .args(&launch.arguments)
             .env_clear()
             .envs(inherited())
             .envs(&launch.variables)
@@ -154,6 +168,21 @@ impl Engine {
         self.process.kill().await.context("cannot kill the engine")
     }
 
+    /// Stops the process without ending it: connections stay open and nothing is answered.
+    pub(crate) fn pause(&self) -> Result<()> {
+        self.signal(Signal::STOP)
+    }
+
+    /// Lets a stopped process go on.
+    pub(crate) fn resume(&self) -> Result<()> {
+        self.signal(Signal::CONT)
+    }
+
+    /// Waits until it ends by itself.
+    pub(crate) async fn ended(&mut self) -> Result<ExitStatus> {
+        Ok(self.process.wait().await?)
+    }
+
     /// All that it has logged, earlier runs in the same directory included.
     pub(crate) fn log(&self) -> Result<String> {
         fs::read_to_string(&self.log).context("the engine's log cannot be read")
@@ -166,15 +195,20 @@ impl Engine {
 
     /// The same for an engine that is to be started again.
     pub(crate) async fn drain(&mut self) -> Result<()> {
-        let Some(id) = self.process.id() else {
+        if self.process.id().is_none() {
             return Ok(());
-        };
-        let id = rustix::process::Pid::from_raw(i32::try_from(id)?).context("no process id")?;
-        rustix::process::kill_process(id, rustix::process::Signal::TERM)?;
+        }
+        self.signal(Signal::TERM)?;
         let ended = self.process.wait().await?;
         if !ended.success() {
             bail!("the engine did not drain cleanly: {ended}");
         }
         Ok(())
+    }
+
+    fn signal(&self, signal: Signal) -> Result<()> {
+        let id = self.process.id().context("the engine has ended")?;
+        let id = Pid::from_raw(i32::try_from(id)?).context("no process id")?;
+        Ok(kill_process(id, signal)?)
     }
 }

@@ -28,7 +28,6 @@ pub async fn run(arguments: EngineArgs, variables: &dyn Variables) -> Result<Exi
     }
     let options = AppOptions {
         adopt: arguments.adopt,
-        ..AppOptions::default()
     };
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;

@@ -151,6 +151,8 @@ pub struct Server {
     pub private_webhooks: bool,
     /// Whether the API is described at `/api-docs` and `/swagger-ui`, to which no key is needed.
     pub describes_api: bool,
+    /// Whether the rate limits are for all processes that share the store together.
+    pub fleet_rate: bool,
 }
 
 /// Where and how records are kept.

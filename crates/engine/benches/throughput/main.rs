@@ -107,6 +107,7 @@ async fn run(in_flight_max: u32, told: Told) -> Figures {
             events_kept: told.events_kept(),
         },
         hooks: told.hooks(&mut registry),
+        fleet: None,
     };
     let (stop, stopping) = watch::channel(false);
     let following = tokio::spawn({

@@ -33,7 +33,7 @@ const ACQUIRE_RETRY: Duration = Duration::from_millis(50);
 const RELEASE_MAX: Duration = Duration::from_secs(2);
 
 /// A held baton, renewed in the background for as long as it is kept.
-pub(super) struct Baton {
+pub(crate) struct Baton {
     store: SharedStore,
     lane: LaneId,
     epoch: Epoch,
@@ -43,25 +43,28 @@ pub(super) struct Baton {
 }
 
 /// Why the baton was not given.
-pub(super) struct Refused {
-    /// How long to wait before asking again.
+pub(crate) struct Refused {
+    /// How long to wait before asking again, for one that hears nothing of others.
     pub(super) pause: Duration,
-    /// Whether another process holds it.
-    pub(super) is_held: bool,
+    /// The other process that holds it, if that is why.
+    pub(super) holder: Option<HolderId>,
+    /// How long that process holds it unless it renews; zero without a holder.
+    pub(super) remaining: Duration,
 }
 
 impl Baton {
     /// Takes the baton, under a new epoch even when this process holds it already.
-    pub(super) async fn acquire(
+    pub(crate) async fn acquire(
         store: &SharedStore,
         lane: &LaneId,
         holder: &HolderId,
         lease: Duration,
     ) -> Result<Self, Refused> {
         let longest = (lease / RENEWALS).max(ACQUIRE_RETRY);
-        let refused = |pause: Duration, is_held| Refused {
+        let refused = |pause: Duration| Refused {
             pause: pause.clamp(ACQUIRE_RETRY, longest),
-            is_held,
+            holder: None,
+            remaining: Duration::ZERO,
         };
         let asked = Instant::now();
         match timeout(lease, store.acquire(lane, holder, lease)).await {
@@ -83,34 +86,38 @@ impl Baton {
                     keeper: tokio::spawn(keeper.keep(asked)),
                 })
             }
-            Ok(Err(LeaseError::Held { remaining, .. })) => Err(refused(remaining, true)),
-            Ok(Err(LeaseError::Lost)) => Err(refused(Duration::ZERO, false)),
+            Ok(Err(LeaseError::Held { holder, remaining })) => Err(Refused {
+                holder: Some(holder),
+                remaining,
+                ..refused(remaining)
+            }),
+            Ok(Err(LeaseError::Lost)) => Err(refused(Duration::ZERO)),
             Ok(Err(LeaseError::Store(error))) => {
                 tracing::warn!(%lane, %error, "cannot ask for the baton; trying again");
-                Err(refused(longest, false))
+                Err(refused(longest))
             }
             Err(_) => {
                 tracing::warn!(%lane, "no answer to the question for the baton; trying again");
-                Err(refused(ACQUIRE_RETRY, false))
+                Err(refused(ACQUIRE_RETRY))
             }
         }
     }
 
     /// The fence for what is written under it.
-    pub(super) const fn epoch(&self) -> Epoch {
+    pub(crate) const fn epoch(&self) -> Epoch {
         self.epoch
     }
 
     /// Whether this process may act on the lane now. A process that was stopped for a while has to ask before it goes
     /// on: its timers may not have fired yet.
-    pub(super) fn may_act(&self) -> bool {
+    pub(crate) fn may_act(&self) -> bool {
         self.until
             .borrow()
             .is_some_and(|until| Instant::now() < until)
     }
 
     /// Ends when this process may no longer act on the lane. May be dropped and called again.
-    pub(super) async fn lost(&self) {
+    pub(crate) async fn lost(&self) {
         let mut until = self.until.clone();
         loop {
             let Some(end) = *until.borrow_and_update() else {
@@ -125,7 +132,7 @@ impl Baton {
     }
 
     /// Gives the baton back: a successor takes it at once.
-    pub(super) async fn release(self) {
+    pub(crate) async fn release(self) {
         self.keeper.abort();
         let released = timeout(RELEASE_MAX, self.store.release(&self.lane, self.epoch)).await;
         let error = match released {

@@ -15,6 +15,7 @@ use super::blocks::Blocks;
 use super::commit::{CommitEnd, Commits};
 use super::load::{self, LoadError};
 use super::retention::Retention;
+use super::seek::Seeker;
 use super::session::Session;
 use super::sources::{Event, Sources};
 use super::{LaneContext, LaneState};
@@ -27,13 +28,15 @@ const FAILED_RETRY: Duration = Duration::from_secs(5);
 const LOST_RETRY: Duration = Duration::from_millis(100);
 
 /// How long the last commit, or an answer about the baton, may take when the process stops.
-const FINISH_MAX: Duration = Duration::from_secs(5);
+pub(super) const FINISH_MAX: Duration = Duration::from_secs(5);
 
 /// Why a lane stopped running.
 #[derive(Debug)]
 enum Ended {
     /// The process stops.
     Stopping,
+    /// Another process is to run it.
+    Ceded,
     /// The baton is somebody else's, or may be.
     Lost,
     /// The lane has to start over from what is durable.
@@ -53,7 +56,11 @@ impl Ended {
                 );
                 Self::Lost
             }
-            ended @ (Self::Stopping | Self::Lost | Self::Restart | Self::Failed(_)) => ended,
+            ended @ (Self::Stopping
+            | Self::Ceded
+            | Self::Lost
+            | Self::Restart
+            | Self::Failed(_)) => ended,
         }
     }
 }
@@ -62,16 +69,25 @@ impl Ended {
 pub async fn run_lane(context: Arc<LaneContext>, mut stop: watch::Receiver<bool>) {
     let lane = context.relayer.lane();
     context.status.set(LaneState::Waiting);
-    while let Some(baton) = wait_for_baton(&context, &mut stop).await {
+    let mut seeker = Seeker::new(&context);
+    let waits = || context.status.set(LaneState::Waiting);
+    while let Some(baton) = seeker.baton(&mut stop, waits).await {
         // Whoever waits for what this lane does must not wait for ever because of a defect.
-        let held = AssertUnwindSafe(hold(&context, &baton, &mut stop)).catch_unwind();
+        let held = AssertUnwindSafe(hold(&context, &baton, &mut seeker, &mut stop)).catch_unwind();
         let ended = held
             .await
             .unwrap_or_else(|panic| Ended::Failed(describe(&*panic)));
         let pause = match ended.unless_lost(&baton) {
-            Ended::Stopping => return baton.release().await,
+            Ended::Stopping => return seeker.release(baton).await,
+            Ended::Ceded => {
+                tracing::info!(%lane, "the lane is handed over");
+                context.status.set(LaneState::Waiting);
+                seeker.release(baton).await;
+                Duration::ZERO
+            }
             Ended::Lost => {
                 tracing::warn!(%lane, "the baton was lost");
+                seeker.lost();
                 context.status.set(LaneState::Waiting);
                 LOST_RETRY
             }
@@ -83,8 +99,11 @@ pub async fn run_lane(context: Arc<LaneContext>, mut stop: watch::Receiver<bool>
             Ended::Failed(reason) => {
                 tracing::error!(%lane, reason, "the lane cannot run");
                 context.status.set(LaneState::Failed(reason));
-                baton.release().await;
-                FAILED_RETRY
+                if seeker.fail(baton).await {
+                    Duration::ZERO
+                } else {
+                    FAILED_RETRY
+                }
             }
         };
         context.status.clear();
@@ -95,7 +114,7 @@ pub async fn run_lane(context: Arc<LaneContext>, mut stop: watch::Receiver<bool>
 }
 
 /// Ends when the process stops.
-pub(super) async fn stopped(stop: &mut watch::Receiver<bool>) {
+pub(crate) async fn stopped(stop: &mut watch::Receiver<bool>) {
     // Nobody can stop it any more: the process is ending anyway.
     let _: Result<(), _> = stop.wait_for(|stop| *stop).await.map(drop);
 }
@@ -109,40 +128,11 @@ async fn sleep_unless(stop: &mut watch::Receiver<bool>, time: Duration) -> bool 
     }
 }
 
-/// `None` when the process stops.
-async fn wait_for_baton(context: &LaneContext, stop: &mut watch::Receiver<bool>) -> Option<Baton> {
-    let (lane, options) = (context.relayer.lane(), &context.options);
-    loop {
-        let asked = Baton::acquire(&context.store, &lane, &options.holder, options.lease);
-        let mut asked = std::pin::pin!(asked);
-        let answer = tokio::select! {
-            biased;
-            () = stopped(stop) => {
-                // It may have been given: then a successor should not have to wait for it to run out.
-                if let Ok(Ok(baton)) = timeout(FINISH_MAX, asked).await {
-                    baton.release().await;
-                }
-                return None;
-            }
-            answer = &mut asked => answer,
-        };
-        let refused = match answer {
-            Ok(baton) => return Some(baton),
-            Err(refused) => refused,
-        };
-        if refused.is_held {
-            context.status.set(LaneState::Waiting);
-        }
-        if sleep_unless(stop, refused.pause).await {
-            return None;
-        }
-    }
-}
-
 /// Runs the lane under a baton.
 async fn hold(
     context: &Arc<LaneContext>,
     baton: &Baton,
+    seeker: &mut Seeker,
     stop: &mut watch::Receiver<bool>,
 ) -> Ended {
     context.status.set(LaneState::Starting);
@@ -161,6 +151,7 @@ async fn hold(
         biased;
         () = stopped(stop) => return Ended::Stopping,
         () = baton.lost() => return Ended::Lost,
+        () = seeker.ceded() => return Ended::Ceded,
         prepared = prepare(context, baton, &bell) => prepared,
     };
     let (lane, mut commits) = match prepared {
@@ -170,8 +161,8 @@ async fn hold(
     let (mut session, received) = Session::start(context, lane);
     let sources = Sources::new(received, blocks, Retention::new(context));
     let deliverer = Deliverer::start(context, baton.epoch(), bell);
-    let ended = drive(&mut session, &mut commits, sources, baton, stop).await;
-    if matches!(ended, Ended::Stopping) {
+    let ended = drive(&mut session, &mut commits, sources, (baton, seeker), stop).await;
+    if matches!(ended, Ended::Stopping | Ended::Ceded) {
         if timeout(FINISH_MAX, commits.finish()).await.is_err() {
             tracing::warn!("the last commit did not end in time; it is taken back with the baton");
         }
@@ -201,7 +192,7 @@ async fn drive(
     session: &mut Session,
     commits: &mut Commits,
     mut sources: Sources,
-    baton: &Baton,
+    (baton, seeker): (&Baton, &mut Seeker),
     stop: &mut watch::Receiver<bool>,
 ) -> Ended {
     loop {
@@ -221,6 +212,7 @@ async fn drive(
             biased;
             () = stopped(stop) => return Ended::Stopping,
             () = baton.lost() => return Ended::Lost,
+            () = seeker.ceded() => return Ended::Ceded,
             end = commits.next() => match end {
                 CommitEnd::Durable(stage) => session.handle(Input::Committed { stage }),
                 CommitEnd::Fenced => return Ended::Lost,

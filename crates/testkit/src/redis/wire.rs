@@ -11,14 +11,39 @@ use super::RedisError;
 /// Longest wait for an answer: servers in tests answer in milliseconds, unless machines are busy.
 const ANSWER_MAX: Duration = Duration::from_secs(20);
 
-pub(super) async fn command(port: u16, words: &[&str]) -> Result<String, RedisError> {
-    let answer = timeout(ANSWER_MAX, exchange(port, words)).await;
-    let late = || std::io::Error::new(std::io::ErrorKind::TimedOut, "no answer");
-    answer.map_err(|_| late())?
+/// A connection that is kept: a server that takes no further ones still answers on it.
+#[derive(Debug)]
+pub struct RedisSession(BufReader<TcpStream>);
+
+impl RedisSession {
+    /// Connects to a port of this machine.
+    ///
+    /// # Errors
+    /// When nobody listens there.
+    pub async fn connect(port: u16) -> Result<Self, RedisError> {
+        let connection = TcpStream::connect(("127.0.0.1", port)).await?;
+        Ok(Self(BufReader::new(connection)))
+    }
+
+    /// Sends one command, and returns the answer as text, one line for each element of a list.
+    ///
+    /// # Errors
+    /// When there is no answer, or it is an error. After the former the session is of no use.
+    pub async fn command(&mut self, words: &[&str]) -> Result<String, RedisError> {
+        let answer = timeout(ANSWER_MAX, exchange(&mut self.0, words)).await;
+        let late = || std::io::Error::new(std::io::ErrorKind::TimedOut, "no answer");
+        answer.map_err(|_| late())?
+    }
 }
 
-async fn exchange(port: u16, words: &[&str]) -> Result<String, RedisError> {
-    let mut connection = BufReader::new(TcpStream::connect(("127.0.0.1", port)).await?);
+pub(super) async fn command(port: u16, words: &[&str]) -> Result<String, RedisError> {
+    RedisSession::connect(port).await?.command(words).await
+}
+
+async fn exchange(
+    connection: &mut BufReader<TcpStream>,
+    words: &[&str],
+) -> Result<String, RedisError> {
     let mut text = format!("*{}\r\n", words.len());
     for word in words {
         text.push_str(&format!("${}\r\n{word}\r\n", word.len()));

@@ -9,7 +9,8 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use baton_model::Address;
 use futures_util::future::join_all;
-use serde_json::{Value, json};
+use serde::Deserialize;
+use serde_json::json;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -30,8 +31,8 @@ const RETRY: Duration = Duration::from_millis(50);
 pub(super) enum Manner {
     /// It posts each request once and takes note of the answer.
     Once,
-    /// It posts a request again, with its idempotency key, until it is accepted or refused, for so
-    /// long at most.
+    /// It posts a request again, with its idempotency key and at the next instance if it knows
+    /// several, until it is accepted or refused, for so long at most.
     Until(Duration),
     /// It posts each request so many times at once, with its idempotency key.
     Times(usize),
@@ -45,6 +46,8 @@ pub(super) struct Record {
     pub(super) sent: Instant,
     pub(super) answered: Instant,
     pub(super) outcome: Outcome,
+    /// The transaction's id, if it was accepted.
+    pub(super) id: Option<Box<str>>,
 }
 
 /// What was answered.
@@ -72,6 +75,24 @@ pub(super) struct Load {
     manner: Manner,
     targets: Vec<Address>,
     accepted: AtomicUsize,
+    failures: AtomicUsize,
+}
+
+/// What one post came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Posted {
+    outcome: Outcome,
+    id: Option<Box<str>>,
+}
+
+#[derive(Deserialize)]
+struct Answer {
+    data: AnswerData,
+}
+
+#[derive(Deserialize)]
+struct AnswerData {
+    id: Box<str>,
 }
 
 impl Load {
@@ -90,6 +111,7 @@ impl Load {
             manner: Manner::Once,
             targets,
             accepted: AtomicUsize::new(0),
+            failures: AtomicUsize::new(0),
         })
     }
 
@@ -101,6 +123,11 @@ impl Load {
     /// Requests that were accepted so far.
     pub(super) fn accepted(&self) -> usize {
         self.accepted.load(Ordering::Relaxed)
+    }
+
+    /// Posts so far that were not accepted; several of one request count each.
+    pub(super) fn failures(&self) -> usize {
+        self.failures.load(Ordering::Relaxed)
     }
 
     pub(super) fn targets(&self) -> &[Address] {
@@ -120,7 +147,7 @@ impl Load {
                 let mut records = Vec::new();
                 while let Some((index, due)) = pacer.next().await {
                     let sent = Instant::now();
-                    let outcome = load.request(index).await;
+                    let Posted { outcome, id } = load.request(index).await;
                     let answered = Instant::now();
                     if outcome == Outcome::Accepted {
                         load.accepted.fetch_add(1, Ordering::Relaxed);
@@ -131,6 +158,7 @@ impl Load {
                         sent,
                         answered,
                         outcome,
+                        id,
                     });
                 }
                 records
@@ -144,32 +172,45 @@ impl Load {
         Ok(records)
     }
 
-    async fn request(&self, index: usize) -> Outcome {
+    async fn request(&self, index: usize) -> Posted {
         match self.manner {
-            Manner::Once => self.post(index).await.0,
+            Manner::Once => self.post(index, index).await,
             Manner::Until(longest) => self.persist(index, Instant::now() + longest).await,
             Manner::Times(times) => {
-                let posts = join_all((0..times).map(|_| self.post(index))).await;
-                together(posts)
+                let posts = (index..index + times).map(|place| self.post(index, place));
+                together(join_all(posts).await)
             }
         }
     }
 
-    async fn persist(&self, index: usize, deadline: Instant) -> Outcome {
+    async fn persist(&self, index: usize, deadline: Instant) -> Posted {
+        let mut place = index;
         loop {
-            let outcome = self.post(index).await.0;
-            let settled = matches!(outcome, Outcome::Accepted | Outcome::Refused(_));
+            let posted = self.post(index, place).await;
+            let settled = matches!(posted.outcome, Outcome::Accepted | Outcome::Refused(_));
             if settled || Instant::now() > deadline {
-                return outcome;
+                return posted;
             }
             tokio::time::sleep(RETRY).await;
+            place += 1;
         }
     }
 
-    /// One post, and the body of its answer.
-    async fn post(&self, index: usize) -> (Outcome, String) {
+    /// One post, to the address at a place.
+    async fn post(&self, index: usize, place: usize) -> Posted {
+        let posted = self.attempt(index, place).await;
+        if posted.outcome != Outcome::Accepted {
+            self.failures.fetch_add(1, Ordering::Relaxed);
+        }
+        posted
+    }
+
+    async fn attempt(&self, index: usize, place: usize) -> Posted {
         let relayer = &self.api.relayers[index % self.api.relayers.len()];
-        let url = format!("{}/api/v1/relayers/{relayer}/transactions", self.api.url);
+        // Not the relayer's turn, or each relayer would have an instance of its own.
+        let turn = place + index / self.api.relayers.len();
+        let url = &self.api.urls[turn % self.api.urls.len()];
+        let url = format!("{url}/api/v1/relayers/{relayer}/transactions");
         let mut body =
             json!({ "to": self.targets[index], "value": 1, "data": "0x", "speed": "fast" });
         if !self.estimate {
@@ -185,41 +226,48 @@ impl Load {
         }
         let answer = match request.send().await {
             Ok(answer) => answer,
-            Err(error) => return (Outcome::Unknown(text_of(error)), String::new()),
+            Err(error) => return Posted::without_id(Outcome::Unknown(text_of(error))),
         };
         let status = answer.status();
         // The whole answer has to come before the connection can be used again.
         let body = answer.text().await.unwrap_or_default();
         if status.is_success() {
-            return (Outcome::Accepted, body);
+            let answer: Option<Answer> = serde_json::from_str(&body).ok();
+            return Posted {
+                outcome: Outcome::Accepted,
+                id: answer.map(|answer| answer.data.id),
+            };
         }
         let mut text = format!("{status}: {body}");
         text.truncate(text.floor_char_boundary(TEXT_MAX));
-        let outcome = if status.is_client_error() {
+        Posted::without_id(if status.is_client_error() {
             Outcome::Refused(text)
         } else {
             Outcome::Failed(text)
-        };
-        (outcome, body)
+        })
+    }
+}
+
+impl Posted {
+    const fn without_id(outcome: Outcome) -> Self {
+        Self { outcome, id: None }
     }
 }
 
 /// What several posts of one request come to: it is accepted if any of them was, under one id.
-fn together(posts: Vec<(Outcome, String)>) -> Outcome {
-    let id = |body: &str| Some(serde_json::from_str::<Value>(body).ok()?["data"]["id"].to_string());
-    let mut ids: Vec<Option<String>> = posts
+fn together(posts: Vec<Posted>) -> Posted {
+    let accepted = posts
         .iter()
-        .filter(|(outcome, _)| *outcome == Outcome::Accepted)
-        .map(|(_, body)| id(body))
-        .collect();
-    ids.dedup();
-    match ids.len() {
+        .filter(|post| post.outcome == Outcome::Accepted);
+    let mut accepted: Vec<Posted> = accepted.cloned().collect();
+    accepted.dedup();
+    match accepted.len() {
         0 => {
             let first = posts.into_iter().next();
-            first.map_or(Outcome::Unknown(String::new()), |(outcome, _)| outcome)
+            first.unwrap_or_else(|| Posted::without_id(Outcome::Unknown(String::new())))
         }
-        1 => Outcome::Accepted,
-        _ => Outcome::Split,
+        1 => accepted.swap_remove(0),
+        _ => Posted::without_id(Outcome::Split),
     }
 }
 
@@ -233,17 +281,17 @@ mod tests {
 
     #[test]
     fn posts_of_one_request_have_to_be_answered_with_one_id() {
-        let accepted = |id: &str| (Outcome::Accepted, format!(r#"{{"data":{{"id":"{id}"}}}}"#));
-        let failed = || (Outcome::Failed("503".to_owned()), "{}".to_owned());
+        let accepted = |id: &str| Posted {
+            outcome: Outcome::Accepted,
+            id: Some(id.into()),
+        };
+        let failed = || Posted::without_id(Outcome::Failed("503".to_owned()));
+        assert_eq!(together(vec![accepted("a"), accepted("a")]), accepted("a"));
+        assert_eq!(together(vec![failed(), accepted("a")]), accepted("a"));
         assert_eq!(
-            together(vec![accepted("a"), accepted("a")]),
-            Outcome::Accepted
-        );
-        assert_eq!(together(vec![failed(), accepted("a")]), Outcome::Accepted);
-        assert_eq!(
-            together(vec![accepted("a"), failed(), accepted("b")]),
+            together(vec![accepted("a"), failed(), accepted("b")]).outcome,
             Outcome::Split
         );
-        assert_eq!(together(vec![failed(), failed()]), failed().0);
+        assert_eq!(together(vec![failed(), failed()]), failed());
     }
 }

@@ -14,7 +14,6 @@ use super::keys::targets;
 use super::load::{Load, Outcome};
 use super::pace::{Pacer, Schedule};
 use super::plan::{OwnNode, Plan};
-use super::process::ProcessUse;
 use super::say;
 use super::stats::{float, milliseconds, ratio};
 use super::step::{self, Counts};
@@ -67,11 +66,9 @@ pub(super) async fn run(plan: &Plan, number: u32, count: u32, rate: u32) -> Resu
     offered(tap, &accepted_targets, "before the restart").await?;
     let accepted = accepted_targets.len();
     say("  all are at the node; killing the relayer, and making the node forget…")?;
-    let used = world.pid().and_then(ProcessUse::of);
-    let engine = world
-        .engine
-        .as_mut()
-        .context("an own relayer is a process")?;
+    let used = world.used();
+    let engine = world.engines.first_mut();
+    let engine = engine.context("an own relayer is a process")?;
     let disk = super::process::disk_bytes(&engine.data);
 
     engine.process.kill().await?;
@@ -111,10 +108,7 @@ pub(super) async fn run(plan: &Plan, number: u32, count: u32, rate: u32) -> Resu
 }
 
 fn resident(world: &World) -> Option<u64> {
-    world
-        .pid()
-        .and_then(ProcessUse::of)
-        .map(|used| used.resident)
+    world.used().map(|used| used.resident)
 }
 
 /// Waits until all of these were sent. When each was first.

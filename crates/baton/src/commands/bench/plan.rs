@@ -56,6 +56,41 @@ pub(super) struct Own {
     /// Gas of a block.
     pub(super) gas_limit: u64,
     pub(super) scratch: Option<PathBuf>,
+    /// Several instances, instead of one on an embedded store.
+    pub(super) fleet: Option<Fleet>,
+}
+
+/// Instances of Baton on a store that they share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Fleet {
+    pub(super) instances: u16,
+    pub(super) store: SharedKind,
+    /// Further lines in the configuration of each of the store's servers.
+    pub(super) lines: &'static [&'static str],
+    pub(super) entry: Entry,
+    /// What a wire of its own adds to each instance's round trips to the store; `None` without
+    /// wires.
+    pub(super) wire: Option<Duration>,
+}
+
+/// What the store's servers are to each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum SharedKind {
+    /// One.
+    Alone,
+    /// A master with two replicas behind three sentinels.
+    Sentinel,
+    /// Three masters with a replica each.
+    Cluster,
+}
+
+/// Where callers go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Entry {
+    /// To nginx, with the configuration of `deploy/`.
+    Nginx,
+    /// To all instances in turn.
+    Instances,
 }
 
 /// Which node is started, and when it makes blocks.
@@ -101,6 +136,7 @@ impl Plan {
             },
             gas_limit: GAS_LIMIT,
             scratch: load.scratch.clone(),
+            fleet: None,
         };
         let count = load.relayers * load.accounts;
         ensure!(
@@ -141,16 +177,20 @@ impl Plan {
     /// # Errors
     /// When the relayer runs already.
     pub(super) fn on(&self, node: OwnNode) -> Result<Self> {
-        let Subject::Own(own) = &self.subject else {
-            bail!("the bench starts no node for a relayer that runs already (--url)");
+        self.with(|own| own.node = node)
+    }
+
+    /// The same with another relayer of its own.
+    ///
+    /// # Errors
+    /// When the relayer runs already.
+    pub(super) fn with(&self, change: impl FnOnce(&mut Own)) -> Result<Self> {
+        let mut plan = self.clone();
+        let Subject::Own(own) = &mut plan.subject else {
+            bail!("the bench starts nothing for a relayer that runs already (--url)");
         };
-        Ok(Self {
-            subject: Subject::Own(Own {
-                node,
-                ..own.clone()
-            }),
-            ..self.clone()
-        })
+        change(own);
+        Ok(plan)
     }
 }
 

@@ -28,6 +28,15 @@ impl ProcessUse {
         Self::parse(&stat, &status, rustix::param::clock_ticks_per_second())
     }
 
+    /// Two processes together.
+    pub(super) fn and(self, other: Self) -> Self {
+        Self {
+            cpu: self.cpu + other.cpu,
+            resident: self.resident + other.resident,
+            resident_peak: self.resident_peak + other.resident_peak,
+        }
+    }
+
     fn parse(stat: &str, status: &str, ticks_per_second: u64) -> Option<Self> {
         // The name, in parentheses, may hold anything; fields are counted from behind it.
         let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();

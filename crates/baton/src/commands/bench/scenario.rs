@@ -7,6 +7,8 @@
 
 mod chain;
 mod crash;
+mod fleet;
+mod judge;
 mod node;
 mod oracle;
 mod stage;
@@ -92,6 +94,9 @@ async fn play(name: ScenarioName, form: &Form) -> Result<Trial> {
         ScenarioName::S12 => steady::repeated_posts(form).await,
         ScenarioName::S13 => chain::dry_account(form).await,
         ScenarioName::S14 => steady::soak(form).await,
+        ScenarioName::F1 => fleet::steady(form).await,
+        ScenarioName::F2 => fleet::kills(form).await,
+        ScenarioName::F3 => fleet::rolling_restart(form).await,
         ScenarioName::All | ScenarioName::S8 => bail!("{name:?} names several scenarios"),
     }
 }

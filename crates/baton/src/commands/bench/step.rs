@@ -80,6 +80,9 @@ pub(super) struct Counts {
     pub(super) doubled: usize,
     /// Accepted and not executed.
     pub(super) lost: usize,
+    /// Accepted, neither executed nor known any more: the store lost them in a crash that may take
+    /// what was not flushed. They are not among the lost.
+    pub(super) forgotten: usize,
     /// Refused and executed.
     pub(super) refused_but_executed: usize,
 }
@@ -141,10 +144,7 @@ pub(super) async fn run(world: &World, plan: &Plan, spec: &StepSpec) -> Result<S
         share_of_direct: None,
         traffic: traffic.as_ref().and_then(|traffic| share(traffic, &mined)),
         cpu_seconds_per_1000: None,
-        resident_peak_bytes: world
-            .pid()
-            .and_then(ProcessUse::of)
-            .map(|used| used.resident_peak),
+        resident_peak_bytes: world.used().map(|used| used.resident_peak),
         store_bytes_per_transaction: disk
             .and_then(|bytes| ratio(float(usize::try_from(bytes).ok()?), float(accepted))),
         machine_idle_percent: used.idle_percent,
@@ -178,7 +178,7 @@ struct Used {
 
 /// What relayer and machine use while the step is measured.
 async fn used(world: &World, start: Instant, schedule: Schedule) -> Used {
-    let look = || (world.pid().and_then(ProcessUse::of), MachineUse::now());
+    let look = || (world.used(), MachineUse::now());
     let (from, until) = schedule.window();
     tokio::time::sleep_until(start + from).await;
     let (process_before, machine_before) = look();
@@ -251,7 +251,10 @@ pub(super) fn refusals(records: &[Record]) -> Vec<String> {
 }
 
 fn disk(world: &World) -> Option<u64> {
-    world.engine.as_ref().map(|engine| disk_bytes(&engine.data))
+    let [engine] = world.engines.as_slice() else {
+        return None;
+    };
+    Some(disk_bytes(&engine.data))
 }
 
 fn share(traffic: &Traffic, mined: &[Option<Instant>]) -> Option<TrafficShare> {
@@ -331,6 +334,7 @@ mod tests {
             sent: now,
             answered: now,
             outcome,
+            id: None,
         }
     }
 
@@ -356,6 +360,7 @@ mod tests {
             once: 3,
             doubled: 2,
             lost: 1,
+            forgotten: 0,
             refused_but_executed: 1,
         };
         assert_eq!(counts, expected);

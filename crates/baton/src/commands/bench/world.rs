@@ -1,24 +1,27 @@
 //! A relayer, its node, and what stands between and beside them.
 
-use std::fs;
+mod setup;
+mod shared;
+
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use baton_model::Address;
-use baton_testkit::{Anvil, AnvilOptions, Mining};
-use baton_vault::keys::{encryption_key, uuid_v4};
-use baton_vault::{Secret, Signer};
-use serde_json::{Value, json};
-use tempfile::TempDir;
+use baton_testkit::{Anvil, AnvilOptions, Mining, Nginx};
+use baton_vault::Secret;
+use serde_json::json;
 
 use super::blocks::Watcher;
-use super::keys::BenchKey;
 use super::null_node::NullNode;
-use super::plan::{CHAIN_ID, Other, Own, OwnNode, Plan, Subject};
+use super::plan::{CHAIN_ID, Entry, Fleet, Other, Own, OwnNode, Plan, Subject};
+use super::process::ProcessUse;
 use super::rpc::Rpc;
 use super::tap::Tap;
-use crate::commands::child::{Engine, Launch, free_port};
+use crate::commands::child::{Engine, Launch};
+use setup::Setup;
+pub(super) use shared::Shared;
 
 /// Gas of a block where everything that is open is mined at the end: a thousand transfers. Anvil
 /// looks through the whole block for each of its receipts, so a block of ten thousand takes minutes.
@@ -33,28 +36,35 @@ pub(super) struct World {
     pub(super) tap: Option<Tap>,
     pub(super) watcher: Watcher,
     pub(super) api: Api,
-    pub(super) engine: Option<OwnEngine>,
+    /// The relayer's own processes; none if it runs already.
+    pub(super) engines: Vec<OwnEngine>,
+    /// What they share.
+    pub(super) shared: Option<Shared>,
+    /// What stands before them.
+    pub(super) nginx: Option<Nginx>,
     /// The own relayers' accounts, relayer by relayer.
     pub(super) accounts: Vec<Address>,
     pid: Option<u32>,
     /// Ends with this value.
     _node: Node,
+    _setup: Option<Setup>,
 }
 
 /// How the relayer is called.
 #[derive(Clone, Debug)]
 pub(super) struct Api {
-    pub(super) url: String,
+    /// All lead to the same relayer.
+    pub(super) urls: Vec<String>,
     pub(super) key: Secret,
     pub(super) relayers: Vec<String>,
 }
 
-/// Baton, started for the bench.
+/// An instance of Baton, started for the bench.
 pub(super) struct OwnEngine {
     pub(super) process: Engine,
     pub(super) launch: Launch,
+    /// Its embedded store, if it has one.
     pub(super) data: PathBuf,
-    _directory: TempDir,
 }
 
 /// A node, and how it is told things that only a development node does.
@@ -76,24 +86,43 @@ impl World {
     async fn own(plan: &Plan, own: &Own) -> Result<Self> {
         let node = Node::start(own.node, own.gas_limit).await?;
         let rpc = Rpc::new(&node.url().context("an own node has an address")?)?;
-        let tap = Tap::start(rpc.url(), 0, plan.seed)?;
-        let setup = Setup::new(plan.seed, own, &tap.url())?;
+        let instances = own.fleet.map_or(1, |fleet| usize::from(fleet.instances));
+        let tap = Tap::start_each(rpc.url(), plan.seed, instances)?;
+        let shared = match &own.fleet {
+            Some(fleet) => Some(Shared::start(fleet).await?),
+            None => None,
+        };
+        let setup = Setup::new(plan.seed, own)?;
         for account in &setup.accounts {
             node.fund(&rpc, *account).await?;
         }
-        let accounts = setup.accounts.clone();
-        let (engine, api) = setup.launch(own).await?;
+        let mut engines = Vec::new();
+        for (number, node) in tap.urls().iter().enumerate() {
+            let store = shared.as_ref().map(|shared| shared.url(number));
+            engines.push(setup.instance(own, number, node, store.as_deref())?);
+        }
+        // All at once: none of them waits for another.
+        for engine in &mut engines {
+            engine.process.ready().await?;
+        }
+        let nginx = nginx(own.fleet.as_ref(), &engines).await?;
         let watcher = Watcher::start(rpc.clone(), Some(tap.targets())).await?;
-        let pid = engine.process.pid();
         Ok(Self {
             rpc,
             tap: Some(tap),
             watcher,
-            api,
-            engine: Some(engine),
-            accounts,
-            pid,
+            api: Api {
+                urls: urls(nginx.as_ref(), &engines),
+                key: setup.api_key.clone(),
+                relayers: setup.relayers.clone(),
+            },
+            engines,
+            shared,
+            nginx,
+            accounts: setup.accounts.clone(),
+            pid: None,
             _node: node,
+            _setup: Some(setup),
         })
     }
 
@@ -107,7 +136,7 @@ impl World {
             .await
             .context("--node does not answer")?;
         let api = Api {
-            url: other.url.clone(),
+            urls: vec![other.url.clone()],
             key: other.api_key.clone(),
             relayers: other.relayers.clone(),
         };
@@ -116,10 +145,13 @@ impl World {
             tap,
             watcher,
             api,
-            engine: None,
+            engines: Vec::new(),
+            shared: None,
+            nginx: None,
             accounts: Vec::new(),
             pid: other.pid,
             _node: Node::Other,
+            _setup: None,
         })
     }
 
@@ -130,29 +162,66 @@ impl World {
         }
     }
 
-    /// The relayer's process, if it is known.
-    pub(super) fn pid(&self) -> Option<u32> {
-        self.engine
-            .as_ref()
-            .map_or(self.pid, |engine| engine.process.pid())
+    /// What the relayer's processes have used together, as far as they are known and run.
+    pub(super) fn used(&self) -> Option<ProcessUse> {
+        let own = self
+            .engines
+            .iter()
+            .filter_map(|engine| engine.process.pid());
+        let used = own.chain(self.pid).filter_map(ProcessUse::of);
+        used.reduce(ProcessUse::and)
     }
 
     /// Ends the relayer as a user would.
     pub(super) async fn stop(self) -> Result<()> {
-        match self.engine {
-            Some(engine) => engine.process.stop().await,
-            None => Ok(()),
+        for engine in self.engines {
+            engine.process.stop().await?;
         }
+        Ok(())
+    }
+
+    /// The place among the instances of the one that holds a relayer's lane now.
+    pub(super) async fn holder(&self, relayer: &str) -> Result<Option<usize>> {
+        let shared = self.shared.as_ref().context("instances share a store")?;
+        let Some(holder) = shared.baton(relayer).await?.holder else {
+            return Ok(None);
+        };
+        let is_it = |engine: &OwnEngine| {
+            let pid = engine.process.pid();
+            // A holder's name is made of the host's, the process's id and something random.
+            pid.is_some_and(|pid| holder.contains(&format!("-{pid}-")))
+        };
+        Ok(self.engines.iter().position(is_it))
     }
 }
 
 impl OwnEngine {
-    /// Starts the relayer again, with everything as it was, after its process has ended. It is not
+    /// Starts the instance again, with everything as it was, after its process has ended. It is not
     /// ready yet.
     pub(super) fn restart(&mut self) -> Result<()> {
         self.process = Engine::spawn(&self.launch)?;
         Ok(())
     }
+}
+
+/// Where callers of these instances go.
+fn urls(nginx: Option<&Nginx>, engines: &[OwnEngine]) -> Vec<String> {
+    match nginx {
+        Some(nginx) => vec![nginx.url()],
+        None => {
+            let urls = engines.iter().map(|engine| engine.process.url().to_owned());
+            urls.collect()
+        }
+    }
+}
+
+async fn nginx(fleet: Option<&Fleet>, engines: &[OwnEngine]) -> Result<Option<Nginx>> {
+    if fleet.is_none_or(|fleet| fleet.entry != Entry::Nginx) {
+        return Ok(None);
+    }
+    let address = |engine: &OwnEngine| SocketAddr::from(([127, 0, 0, 1], engine.launch.port()));
+    let instances: Vec<SocketAddr> = engines.iter().map(address).collect();
+    Ok(Some(Nginx::start(&instances).await?))
 }
 
 impl Node {
@@ -189,113 +258,5 @@ impl Node {
         }
         let funded = rpc.call("anvil_setBalance", json!([account, FUNDS])).await;
         funded.map(drop).context("the account cannot be funded")
-    }
-}
-
-/// What Baton is configured with.
-struct Setup {
-    directory: TempDir,
-    accounts: Vec<Address>,
-    relayers: Vec<String>,
-    variables: Vec<(String, String)>,
-    api_key: String,
-}
-
-impl Setup {
-    fn new(seed: u64, own: &Own, node: &str) -> Result<Self> {
-        let directory = match &own.scratch {
-            Some(parent) => tempfile::tempdir_in(parent).with_context(|| {
-                format!("no directory can be made in --scratch {}", parent.display())
-            }),
-            None => tempfile::tempdir().context("no temporary directory"),
-        };
-        let mut setup = Self {
-            directory: directory?,
-            accounts: Vec::new(),
-            relayers: Vec::new(),
-            variables: Vec::new(),
-            api_key: uuid_v4()?.to_string(),
-        };
-        let mut signers = Vec::new();
-        let mut relayers = Vec::new();
-        for relayer in 0..own.relayers {
-            let names: Vec<String> = (0..own.accounts)
-                .map(|account| format!("r{relayer}-a{account}"))
-                .collect();
-            for name in &names {
-                signers.push(setup.signer(seed, name)?);
-            }
-            let id = format!("bench-{relayer}");
-            relayers.push(json!({
-                "id": id, "name": id, "network": "bench", "network_type": "evm", "paused": false,
-                "signer_ids": names,
-            }));
-            setup.relayers.push(id);
-        }
-        let block_time = match own.node {
-            OwnNode::Anvil(time) | OwnNode::Null(time) => time,
-            OwnNode::Paused => Duration::from_secs(1),
-        };
-        let config = json!({
-            "relayers": relayers, "signers": signers, "notifications": [],
-            "networks": [{
-                "type": "evm", "network": "bench", "chain_id": CHAIN_ID, "symbol": "ETH",
-                "required_confirmations": own.confirmations, "average_blocktime_ms": block_time.as_millis(),
-                "is_testnet": true, "features": ["eip1559"], "rpc_urls": [node],
-                "in_flight_max": own.in_flight,
-            }],
-        });
-        fs::write(
-            setup.directory.path().join("config.json"),
-            config.to_string(),
-        )?;
-        Ok(setup)
-    }
-
-    fn signer(&mut self, seed: u64, name: &str) -> Result<Value> {
-        let key = BenchKey::derive(seed, name)?;
-        let variable = format!("BENCH_KEY_{}", self.accounts.len());
-        self.accounts.push(key.signer.address());
-        let source = json!({ "key": { "type": "env", "value": variable } });
-        self.variables.push((variable, key.hex));
-        Ok(json!({ "id": name, "type": "raw_key", "config": source }))
-    }
-
-    async fn launch(self, own: &Own) -> Result<(OwnEngine, Api)> {
-        let path = self.directory.path();
-        let data = path.join("data");
-        let encryption_key = encryption_key()?;
-        let keys: Vec<(&str, &str)> = self
-            .variables
-            .iter()
-            .map(|(name, key)| (name.as_str(), key.as_str()))
-            .collect();
-        let accounts = usize::from(own.accounts) * usize::from(own.relayers);
-        tracing::debug!(accounts, data = %data.display(), "starting the engine");
-        let launch = Launch::new(path, &data, free_port()?)
-            .variables(&keys)
-            .variables(&[
-                ("RPC_TIMEOUT_MS", &own.rpc_timeout.as_millis().to_string()),
-                ("API_KEY", &self.api_key),
-                ("STORAGE_ENCRYPTION_KEY", encryption_key.expose()),
-                // The load has more connections than callers usually have.
-                ("MAX_CONNECTIONS", "2000"),
-                ("RELAYER_CONCURRENCY_LIMIT", "2000"),
-            ]);
-        let process = Engine::start(&launch).await?;
-        let api = Api {
-            url: process.url().to_owned(),
-            key: Secret::new(self.api_key),
-            relayers: self.relayers,
-        };
-        Ok((
-            OwnEngine {
-                process,
-                launch,
-                data,
-                _directory: self.directory,
-            },
-            api,
-        ))
     }
 }

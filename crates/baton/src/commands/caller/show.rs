@@ -6,6 +6,7 @@ use baton_model::U256;
 use serde_json::Value;
 
 use crate::cli::shown;
+use crate::commands::table;
 
 /// Characters of an id, a hash or an address in a list that still tell it from others.
 const SHORT: usize = 10;
@@ -179,27 +180,6 @@ fn facts(facts: &[(&str, Option<String>)]) -> String {
     let lines = known
         .iter()
         .map(|(name, value)| format!("{name:<width$}  {value}\n"));
-    lines.collect()
-}
-
-fn table(headings: &[&str], rows: Vec<Vec<String>>) -> String {
-    let headings: Vec<String> = headings
-        .iter()
-        .map(|heading| (*heading).to_owned())
-        .collect();
-    let all: Vec<Vec<String>> = std::iter::once(headings).chain(rows).collect();
-    let columns = all.first().map_or(0, Vec::len);
-    let width = |column: usize| all.iter().map(|row| row[column].chars().count()).max();
-    let widths: Vec<usize> = (0..columns)
-        .map(|column| width(column).unwrap_or(0))
-        .collect();
-    let lines = all.iter().map(|row| {
-        let cells = row.iter().zip(&widths);
-        let line: Vec<String> = cells
-            .map(|(cell, width)| format!("{cell:<width$}"))
-            .collect();
-        format!("{}\n", line.join("  ").trim_end())
-    });
     lines.collect()
 }
 

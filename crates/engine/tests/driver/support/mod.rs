@@ -166,6 +166,7 @@ impl World {
                 events_kept: 1000,
             },
             hooks: self.hooks.clone(),
+            fleet: None,
         };
         let (stop, stopping) = watch::channel(false);
         let follow = stopping.clone();

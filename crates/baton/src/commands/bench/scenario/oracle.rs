@@ -20,6 +20,8 @@ pub(super) struct Sends {
     pub(super) replacements: usize,
     /// Sends of bytes that had been sent before.
     pub(super) repeats: u64,
+    /// Nonces for which a transfer to oneself was signed, which uses them up and does nothing.
+    pub(super) no_ops: usize,
     /// Nonces that were signed for more than one request.
     pub(super) shared: Vec<Slot>,
     /// Requests that were signed under more than one nonce.
@@ -34,16 +36,22 @@ impl Sends {
         let mut targets: BTreeMap<Slot, BTreeSet<Option<Address>>> = BTreeMap::new();
         let mut slots: BTreeMap<Address, BTreeSet<Slot>> = BTreeMap::new();
         let mut bids: BTreeMap<Slot, Vec<[u128; 2]>> = BTreeMap::new();
+        let mut no_ops: BTreeSet<Slot> = BTreeSet::new();
         for sent in broadcasts {
             let Some(slot) = sent.from.zip(sent.nonce) else {
                 continue;
             };
-            targets.entry(slot).or_default().insert(sent.to);
+            let requested = targets.entry(slot).or_default();
+            if sent.to == sent.from {
+                no_ops.insert(slot);
+            } else {
+                requested.insert(sent.to);
+            }
             let bid = sent
                 .fees
                 .map(|fees| [fees.max_per_gas(), fees.tip_per_gas()]);
             bids.entry(slot).or_default().extend(bid);
-            if let Some(to) = sent.to {
+            if let Some(to) = sent.to.filter(|_| sent.to != sent.from) {
                 slots.entry(to).or_default().insert(slot);
             }
         }
@@ -52,6 +60,7 @@ impl Sends {
             slots: targets.len(),
             replacements: broadcasts.len().saturating_sub(targets.len()),
             repeats: broadcasts.iter().map(|sent| sent.count - 1).sum(),
+            no_ops: no_ops.len(),
             shared: targets
                 .iter()
                 .filter(|(_, set)| several(set))
@@ -147,6 +156,13 @@ mod tests {
         let shared = Sends::of(&[sent(1, 7, 0, 21, 1), sent(2, 7, 0, 22, 1)]);
         assert_eq!(shared.shared, [(Address::repeat_byte(7), 0)]);
         assert!(shared.moved.is_empty());
+        let skipped = Sends::of(&[
+            sent(1, 7, 0, 21, 1),
+            sent(2, 7, 0, 7, 1),
+            sent(3, 7, 1, 7, 1),
+        ]);
+        assert_eq!((skipped.no_ops, skipped.slots), (2, 2));
+        assert!(skipped.shared.is_empty() && skipped.moved.is_empty());
         let moved = Sends::of(&[sent(1, 7, 0, 21, 1), sent(2, 7, 1, 21, 1)]);
         assert_eq!(moved.moved, [Address::repeat_byte(21)]);
         assert!(moved.shared.is_empty());
@@ -186,6 +202,7 @@ mod tests {
             sent: Instant::now(),
             answered: Instant::now(),
             outcome,
+            id: None,
         };
         let text = String::new;
         let records = [

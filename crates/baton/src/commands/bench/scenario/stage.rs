@@ -16,20 +16,21 @@ use super::{Form, Size, Trial};
 use crate::commands::bench::keys::{TRANSFER_GAS, targets};
 use crate::commands::bench::load::{Load, Manner, Outcome, Record};
 use crate::commands::bench::pace::{Pacer, Schedule};
-use crate::commands::bench::plan::{OwnNode, Plan, Subject};
-use crate::commands::bench::step::{count, refusals};
-use crate::commands::bench::world::{OwnEngine, World};
+use crate::commands::bench::plan::{Fleet, OwnNode, Plan, Subject};
+use crate::commands::bench::step::refusals;
+use crate::commands::bench::tap::Tap;
+use crate::commands::bench::world::{OwnEngine, Shared, World};
 
 /// How often it is looked whether something has happened.
 const LOOK: Duration = Duration::from_millis(20);
 /// How often the relayer is asked how far it is: each answer asks the node for balances.
 const ASK: Duration = Duration::from_millis(100);
+/// Longest wait for an answer to a question: one that was stopped gives none.
+const ANSWER_MAX: Duration = Duration::from_secs(10);
 /// Blocks that are waited for in the end: a second execution would come late.
 const BLOCKS_AFTER: u64 = 2;
-/// Most requests or nonces that a problem names.
-const NAMED_MAX: usize = 3;
-/// Statuses of requests that end without having been executed.
-const UNDONE: [&str; 3] = ["failed", "expired", "canceled"];
+/// Most problems that are told.
+const PROBLEMS_MAX: usize = 30;
 
 /// How a scenario's relayer is set up.
 #[derive(Clone, Copy, Debug)]
@@ -41,6 +42,8 @@ pub(super) struct Setting {
     pub(super) confirmations: u32,
     /// No blocks until the scenario makes them.
     pub(super) paused: bool,
+    /// Several instances on a shared store.
+    pub(super) fleet: Option<Fleet>,
 }
 
 impl Default for Setting {
@@ -52,6 +55,7 @@ impl Default for Setting {
             in_flight: 4096,
             confirmations: 2,
             paused: false,
+            fleet: None,
         }
     }
 }
@@ -61,10 +65,19 @@ pub(super) struct Stage {
     pub(super) world: World,
     pub(super) trial: Trial,
     pub(super) size: Size,
+    /// When the store lost what it had.
+    pub(super) losses: Vec<Loss>,
     load_max: u32,
     plan: Plan,
     http: reqwest::Client,
     began: Instant,
+}
+
+/// A time of which the store may have forgotten what it answered.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Loss {
+    pub(super) from: Instant,
+    pub(super) until: Instant,
 }
 
 /// A load under way.
@@ -100,6 +113,7 @@ impl Stage {
             own.accounts = setting.accounts;
             own.in_flight = setting.in_flight;
             own.confirmations = setting.confirmations;
+            own.fleet = setting.fleet;
             own.rpc_timeout = form.rpc_timeout();
             own.gas_limit = TRANSFER_GAS * u64::from(form.block_transfers());
             own.node = if setting.paused {
@@ -112,9 +126,13 @@ impl Stage {
             world: World::start(&plan).await?,
             trial,
             size,
+            losses: Vec::new(),
             load_max: form.load_max(),
             plan,
-            http: reqwest::Client::builder().no_proxy().build()?,
+            http: reqwest::Client::builder()
+                .timeout(ANSWER_MAX)
+                .no_proxy()
+                .build()?,
             began: Instant::now(),
         })
     }
@@ -127,14 +145,36 @@ impl Stage {
 
     /// What the proxy has seen.
     pub(super) fn trace(&self) -> Result<ProxyTrace> {
-        let tap = self.world.tap.as_ref();
-        Ok(tap.context("an own relayer has a proxy")?.trace())
+        Ok(self.tap()?.trace())
     }
 
-    /// The relayer's process.
+    /// The proxies before the node.
+    pub(super) fn tap(&self) -> Result<&Tap> {
+        let tap = self.world.tap.as_ref();
+        tap.context("an own relayer has a proxy")
+    }
+
+    /// The relayer's process, or the first of them.
     pub(super) fn engine(&mut self) -> Result<&mut OwnEngine> {
-        let engine = self.world.engine.as_mut();
+        self.instance(0)
+    }
+
+    /// One of the relayer's processes.
+    pub(super) fn instance(&mut self, number: usize) -> Result<&mut OwnEngine> {
+        let engine = self.world.engines.get_mut(number);
         engine.context("an own relayer is a process")
+    }
+
+    /// The store that the relayer's processes share.
+    pub(super) fn shared(&self) -> Result<&Shared> {
+        let shared = self.world.shared.as_ref();
+        shared.context("instances share a store")
+    }
+
+    /// The same, to be killed and started again.
+    pub(super) fn shared_mut(&mut self) -> Result<&mut Shared> {
+        let shared = self.world.shared.as_mut();
+        shared.context("instances share a store")
     }
 
     /// A load of the scenario's size.
@@ -187,7 +227,7 @@ impl Stage {
         }
         let (mined, _) = self.world.watcher.take();
         let played = Played {
-            sends: Sends::of(&self.trace()?.broadcasts()),
+            sends: Sends::of(&self.tap()?.broadcasts()),
             records,
             targets,
             balances,
@@ -201,14 +241,15 @@ impl Stage {
 
     /// Ends the relayer as a user would, and reads its log.
     pub(super) async fn close(mut self) -> Result<Trial> {
-        let engine = self.engine()?;
-        engine.process.drain().await?;
-        let log = engine.process.log()?;
-        for line in log.lines() {
-            let bad = line.contains(" ERROR ") || line.contains("panicked at");
-            self.trial.require(!bad, || format!("in the log: {line}"));
+        for engine in &mut self.world.engines {
+            engine.process.drain().await?;
+            let log = engine.process.log()?;
+            for line in log.lines() {
+                let bad = line.contains(" ERROR ") || line.contains("panicked at");
+                self.trial.require(!bad, || format!("in the log: {line}"));
+            }
         }
-        self.trial.problems.truncate(10 * NAMED_MAX);
+        self.trial.problems.truncate(PROBLEMS_MAX);
         self.trial.seconds = self.began.elapsed().as_secs_f64();
         Ok(self.trial)
     }
@@ -237,64 +278,6 @@ impl Stage {
         Ok(())
     }
 
-    /// What has to hold after every scenario.
-    async fn judge(&mut self, played: &Played) -> Result<()> {
-        let counts = count(&played.records, &played.balances);
-        self.trial.counts = counts;
-        let executed = played.balances.iter().filter(|b| !b.is_zero()).count();
-        let mut confirmed = 0;
-        for relayer in &self.world.api.relayers {
-            confirmed += self.total(relayer, "confirmed").await?;
-            for status in UNDONE {
-                let total = self.total(relayer, status).await?;
-                self.trial
-                    .require(total == 0, || format!("{total} requests are {status}"));
-            }
-        }
-        let pool = self.world.rpc.call("txpool_status", json!([])).await?;
-        let used: u64 = played.nonces.iter().sum();
-        let trial = &mut self.trial;
-        trial.require(counts.is_exact(), || format!("{counts:?}"));
-        trial.require(counts.accepted > 0, || "nothing was accepted".to_owned());
-        trial.require(usize::try_from(confirmed).ok() == Some(executed), || {
-            format!("{executed} requests were executed, and {confirmed} are confirmed")
-        });
-        trial.require(usize::try_from(used).ok() == Some(executed), || {
-            format!("{used} nonces were used for {executed} requests")
-        });
-        trial.require(pool["pending"] == "0x0" && pool["queued"] == "0x0", || {
-            format!("the node's pool is not empty: {pool}")
-        });
-        let Sends {
-            shared,
-            moved,
-            low_bids,
-            ..
-        } = &played.sends;
-        trial.require(shared.is_empty(), || {
-            let some = &shared[..shared.len().min(NAMED_MAX)];
-            format!(
-                "{} nonces were signed for several requests: {some:?}",
-                shared.len()
-            )
-        });
-        trial.require(moved.is_empty(), || {
-            let some = &moved[..moved.len().min(NAMED_MAX)];
-            format!(
-                "{} requests were signed under several nonces: {some:?}",
-                moved.len()
-            )
-        });
-        trial.require(low_bids.is_empty(), || {
-            let some = &low_bids[..low_bids.len().min(NAMED_MAX)];
-            format!(
-                "{} nonces have bids that displace nothing: {some:?}",
-                low_bids.len()
-            )
-        });
-        Ok(())
-    }
-
     /// Every request was accepted when it was posted.
     pub(super) fn require_all_accepted(&mut self, played: &Played) {
         let counts = self.trial.counts;
@@ -320,17 +303,34 @@ impl Stage {
         Ok(serde_json::from_str(&self.text(path).await?)?)
     }
 
-    /// Asks the relayer for a text.
+    /// Asks the relayer for a text; of several instances the first that gives it.
     pub(super) async fn text(&self, path: &str) -> Result<String> {
-        let api = &self.world.api;
-        let request = self.http.get(format!("{}/api/v1{path}", api.url));
-        let answer = request.bearer_auth(api.key.expose()).send().await?;
+        let mut failed = None;
+        for url in &self.world.api.urls {
+            match self.text_of(url, path).await {
+                Ok(text) => return Ok(text),
+                Err(error) => failed = Some(error),
+            }
+        }
+        Err(failed.context("nobody to ask")?)
+    }
+
+    /// Asks one instance for a text.
+    pub(super) async fn text_of(&self, url: &str, path: &str) -> Result<String> {
+        let request = self.http.get(format!("{url}/api/v1{path}"));
+        let key = self.world.api.key.expose();
+        let answer = request.bearer_auth(key).send().await?;
         Ok(answer.error_for_status()?.text().await?)
     }
 
     /// Transactions of an account that are mined.
     pub(super) async fn nonce(&self, account: Address) -> Result<u64> {
-        let params = json!([account, "latest"]);
+        self.count_at(account, "latest").await
+    }
+
+    /// Transactions of an account up to a block, or in the node's pool as well.
+    pub(super) async fn count_at(&self, account: Address, block: &str) -> Result<u64> {
+        let params = json!([account, block]);
         let found = self
             .world
             .rpc
@@ -342,6 +342,11 @@ impl Stage {
 
     pub(super) async fn block_number(&self) -> Result<u64> {
         self.world.rpc.number("eth_blockNumber").await
+    }
+
+    /// The longest wait for anything.
+    pub(super) const fn drain_max(&self) -> Duration {
+        self.plan.drain
     }
 
     /// Waits until so many blocks have come.

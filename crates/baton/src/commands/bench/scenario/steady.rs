@@ -83,7 +83,7 @@ pub(super) async fn burst(form: &Form) -> Result<Trial> {
     let running = stage.load(Manner::Once)?;
     let played = stage.finish(running).await?;
     stage.require_all_accepted(&played);
-    let peak = stage.world.pid().and_then(ProcessUse::of);
+    let peak = stage.world.used();
     let peak = peak.map_or(0, |used| used.resident_peak);
     stage
         .trial
@@ -118,7 +118,7 @@ pub(super) async fn soak(form: &Form) -> Result<Trial> {
     let trial = Trial::new("S14", "soak");
     let size = form.size((60, 8), (100, 1800));
     let mut stage = Stage::start(form, trial, size, Setting::default()).await?;
-    let pid = stage.world.pid();
+    let pid = stage.engine()?.process.pid();
     let sampling = tokio::spawn(async move {
         let start = Instant::now();
         let mut samples = Vec::new();

@@ -1,0 +1,257 @@
+//! Instances that come, work and go: F1, F2, F3.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep};
+
+use super::super::oracle::spread;
+use super::super::stage::Stage;
+use super::super::{Form, Trial};
+use super::{Ending, FLEET, PERSISTENT, SEND, live, setting};
+use crate::commands::bench::load::Manner;
+use crate::commands::bench::plan::{Entry, Fleet};
+use crate::commands::bench::stats::{Percentiles, float, milliseconds, ratio};
+
+/// Most that the busiest instance may be called, as a multiple of the idlest.
+const SPREAD_MAX: f64 = 2.0;
+/// How often a draining instance is asked whether it is ready.
+const PROBE: Duration = Duration::from_millis(2);
+/// Longest time from a kill to the lane's next broadcast: a lease, a share of it until the successor
+/// asks, its start, and time for a machine that is shared with others.
+const KILLED_MAX: Duration = Duration::from_secs(3);
+/// The same for an instance that ends in peace, on a machine that is shared with others.
+const DRAINED_MAX: Duration = Duration::from_secs(1);
+
+/// F1: nothing goes wrong.
+pub(in super::super) async fn steady(form: &Form) -> Result<Trial> {
+    let trial = Trial::new("F1", "3 instances behind nginx, steady");
+    let size = form.size((90, 4), (200, 60));
+    let fleet = Fleet {
+        entry: Entry::Nginx,
+        ..FLEET
+    };
+    let mut stage = Stage::start(form, trial, size, setting(fleet)).await?;
+    let running = stage.load(Manner::Once)?;
+    let played = stage.finish(running).await?;
+    stage.require_all_accepted(&played);
+    let executed = float(played.mined.iter().flatten().count());
+    let rate = ratio(executed, played.seconds_to_last());
+    stage.trial.figure("mined", rate.unwrap_or(0.0), "/s");
+    let answered = played.records.iter();
+    let answered = answered.map(|record| record.answered.duration_since(record.due));
+    if let Some(times) = Percentiles::of(answered.collect()) {
+        stage.trial.figure("accepted p50", times.p50, "ms");
+        stage.trial.figure("p99", times.p99, "ms");
+    }
+    let mut posts = Vec::new();
+    for engine in &stage.world.engines {
+        let metrics = stage.text_of(engine.process.url(), "/metrics").await?;
+        posts.push(posts_answered(&metrics));
+    }
+    let spread = spread(&posts);
+    stage.trial.figure(
+        "POSTs, most by least busy instance",
+        spread.unwrap_or(0.0),
+        "",
+    );
+    stage
+        .trial
+        .require(spread.is_some_and(|spread| spread <= SPREAD_MAX), || {
+            format!("POSTs are spread unevenly: {posts:?}")
+        });
+    let all = u64::try_from(played.records.len()).ok();
+    stage.trial.require(Some(posts.iter().sum()) == all, || {
+        format!("{all:?} requests were answered in {posts:?} POSTs")
+    });
+    stage.close().await
+}
+
+/// F2: whoever holds a lane is killed, again and again.
+pub(in super::super) async fn kills(form: &Form) -> Result<Trial> {
+    let trial = Trial::new("F2", "SIGKILL of who holds a lane");
+    let size = form.size((90, 4), (150, 60));
+    let mut stage = Stage::start(form, trial, size, setting(FLEET)).await?;
+    let running = stage.load_until_ended(PERSISTENT)?;
+    let lanes = u64::try_from(stage.world.accounts.len())?;
+    let mut endings = Vec::new();
+    for number in 0..form.count(5, 20) {
+        live(form, "kill", number).await;
+        let relayer = usize::try_from(number % lanes)?;
+        let instance = stage.holder(relayer).await?;
+        let accounts = stage.accounts_held(instance).await?;
+        let at = Instant::now();
+        stage.instance(instance)?.process.kill().await?;
+        stage.wait_for_new(&accounts, at).await?;
+        let back = Instant::now();
+        let engine = stage.instance(instance)?;
+        engine.restart()?;
+        engine.process.ready().await?;
+        endings.push(Ending {
+            at,
+            accounts,
+            instance,
+            back,
+        });
+    }
+    running.end();
+    let failures = running.load.failures();
+    let played = stage.finish(running).await?;
+    stage.require_all_accepted(&played);
+    stage.trial.figure("kills", float(endings.len()), "");
+    stage.trial.figure("posts that failed", float(failures), "");
+    let times = stage.takeovers(&endings)?;
+    if let Some(times) = stage.tell_takeovers(times) {
+        stage
+            .trial
+            .require(times.max <= milliseconds(KILLED_MAX), || {
+                format!("a lane was silent for {} ms after a kill", times.max)
+            });
+    }
+    stage
+        .trial
+        .require(failures > 0, || "no caller noticed anything".to_owned());
+    stage.close().await
+}
+
+/// F3: every instance is told to end and started again, one after another.
+pub(in super::super) async fn rolling_restart(form: &Form) -> Result<Trial> {
+    let trial = Trial::new("F3", "rolling restart behind nginx");
+    let size = form.size((150, 4), (200, 60));
+    let fleet = Fleet {
+        entry: Entry::Nginx,
+        ..FLEET
+    };
+    let mut stage = Stage::start(form, trial, size, setting(fleet)).await?;
+    // Each request is posted once: whatever nginx does not take care of is seen.
+    let running = stage.load_until_ended(Manner::Once)?;
+    let mut endings = Vec::new();
+    let mut unready = 0;
+    for round in 0..form.count(1, 5) {
+        for instance in 0..stage.world.engines.len() {
+            live(form, "drain", 100 * round + u64::try_from(instance)?).await;
+            let accounts = stage.accounts_held(instance).await?;
+            let url = stage.instance(instance)?.process.url().to_owned();
+            let probing = tokio::spawn(probe(url));
+            let at = Instant::now();
+            stage.instance(instance)?.process.drain().await?;
+            unready += refused(probing, &mut stage).await?;
+            stage.wait_for_new(&accounts, at).await?;
+            let back = Instant::now();
+            let engine = stage.instance(instance)?;
+            engine.restart()?;
+            engine.process.ready().await?;
+            endings.push(Ending {
+                at,
+                accounts,
+                instance,
+                back,
+            });
+        }
+    }
+    running.end();
+    let played = stage.finish(running).await?;
+    stage.require_all_accepted(&played);
+    stage.trial.figure("restarts", float(endings.len()), "");
+    stage
+        .trial
+        .figure("answers \"not ready\" meanwhile", float(unready), "");
+    let times = stage.takeovers(&endings)?;
+    let handed = !times.is_empty();
+    stage
+        .trial
+        .require(handed, || "no lane was handed over".to_owned());
+    if let Some(times) = stage.tell_takeovers(times) {
+        stage
+            .trial
+            .require(times.max <= milliseconds(DRAINED_MAX), || {
+                format!("a lane was silent for {} ms after SIGTERM", times.max)
+            });
+    }
+    let absorbed = absorbed(&stage)?;
+    stage
+        .trial
+        .figure("calls that nginx gave to another", float(absorbed), "");
+    stage.close().await
+}
+
+/// POSTs that an instance answered with success, by its metrics.
+fn posts_answered(metrics: &str) -> u64 {
+    let lines = metrics.lines().filter(|line| {
+        line.starts_with("requests_total{")
+            && line.contains("method=\"POST\"")
+            && line.contains("status=\"2")
+    });
+    let counts = lines.filter_map(|line| line.rsplit_once(' ')?.1.parse::<u64>().ok());
+    counts.sum()
+}
+
+/// What an instance answers to the question whether it is ready: a status, or `None` for no answer.
+async fn probe(url: String) -> Result<Vec<Option<u16>>> {
+    // A connection for each question: those that are kept are ended by a drain.
+    let http = reqwest::Client::builder()
+        .pool_max_idle_per_host(0)
+        .no_proxy()
+        .build()?;
+    let mut answers = Vec::new();
+    loop {
+        let asked = http.get(format!("{url}/api/v1/ready")).send().await;
+        let answer = asked.ok().map(|answer| answer.status().as_u16());
+        answers.push(answer);
+        if answer.is_none() {
+            return Ok(answers);
+        }
+        sleep(PROBE).await;
+    }
+}
+
+/// How often the instance said that it is not ready before it was gone. It must never have said
+/// that it is once it had said that it is not.
+async fn refused(
+    probing: JoinHandle<Result<Vec<Option<u16>>>>,
+    stage: &mut Stage,
+) -> Result<usize> {
+    let answers = probing.await.context("a probe ended badly")??;
+    let first = answers.iter().position(|answer| *answer != Some(200));
+    let after = &answers[first.unwrap_or(answers.len())..];
+    let again = after.iter().filter(|answer| **answer == Some(200)).count();
+    stage.trial.require(again == 0, || {
+        format!("an instance that drained said {again} times that it is ready")
+    });
+    Ok(after.iter().flatten().count())
+}
+
+/// Calls that nginx gave to a second instance, by its log.
+fn absorbed(stage: &Stage) -> Result<usize> {
+    let nginx = stage.world.nginx.as_ref().context("nginx is there")?;
+    let tried = |line: &&str| {
+        let line: Option<BTreeMap<String, serde_json::Value>> = serde_json::from_str(line).ok();
+        let instances = line
+            .as_ref()
+            .and_then(|line| line.get("instance")?.as_str());
+        instances.is_some_and(|instances| instances.contains(", "))
+    };
+    Ok(nginx.log().lines().filter(tried).count())
+}
+
+/// How many sends went through each instance's proxy.
+pub(super) fn sends(stage: &Stage) -> Result<Vec<u64>> {
+    let traces = stage.tap()?.traces();
+    Ok(traces.iter().map(|trace| trace.calls(SEND)).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_posts_that_succeeded_count() {
+        let metrics = "requests_total{endpoint=\"/a\",method=\"POST\",status=\"200\"} 7\n\
+                       requests_total{endpoint=\"/b\",method=\"POST\",status=\"201\"} 2\n\
+                       requests_total{endpoint=\"/a\",method=\"POST\",status=\"503\"} 1\n\
+                       requests_total{endpoint=\"/a\",method=\"GET\",status=\"200\"} 9\n";
+        assert_eq!(posts_answered(metrics), 9);
+    }
+}
