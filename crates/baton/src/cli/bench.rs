@@ -148,6 +148,8 @@ pub struct ScenarioArgs {
 pub enum ScenarioName {
     #[value(name = "all")]
     All,
+    #[value(name = "fleet")]
+    Fleet,
     S1,
     S2,
     S3,
@@ -169,38 +171,73 @@ pub enum ScenarioName {
     F1,
     F2,
     F3,
+    F4,
+    #[value(name = "F4-kill")]
+    F4Kill,
+    #[value(name = "F4-cut")]
+    F4Cut,
+    F5,
+    F6,
+    F7,
+    F8,
+    F9,
+    F10,
+    F11,
+    F12,
+    F13,
 }
+
+/// What has an instance of its own.
+const ONE_INSTANCE: [ScenarioName; 15] = [
+    ScenarioName::S1,
+    ScenarioName::S2,
+    ScenarioName::S3,
+    ScenarioName::S4,
+    ScenarioName::S5,
+    ScenarioName::S6,
+    ScenarioName::S7,
+    ScenarioName::S8Kill,
+    ScenarioName::S8Term,
+    ScenarioName::S9,
+    ScenarioName::S10,
+    ScenarioName::S11,
+    ScenarioName::S12,
+    ScenarioName::S13,
+    ScenarioName::S14,
+];
+
+/// What has several on a shared store.
+const FLEETS: [ScenarioName; 14] = [
+    ScenarioName::F1,
+    ScenarioName::F2,
+    ScenarioName::F3,
+    ScenarioName::F4Kill,
+    ScenarioName::F4Cut,
+    ScenarioName::F5,
+    ScenarioName::F6,
+    ScenarioName::F7,
+    ScenarioName::F8,
+    ScenarioName::F9,
+    ScenarioName::F10,
+    ScenarioName::F11,
+    ScenarioName::F12,
+    ScenarioName::F13,
+];
 
 impl ScenarioName {
     /// The scenarios that some names stand for, each name for one.
     pub fn expanded(names: &[Self]) -> Vec<Self> {
-        let each = |name: &Self| match name {
-            Self::All => Self::value_variants()
-                .iter()
-                .copied()
-                .filter(|name| !matches!(name, Self::All | Self::S8))
-                .collect(),
+        names.iter().flat_map(|name| name.each()).collect()
+    }
+
+    fn each(self) -> Vec<Self> {
+        match self {
+            Self::All => [&ONE_INSTANCE[..], &FLEETS].concat(),
+            Self::Fleet => FLEETS.to_vec(),
             Self::S8 => vec![Self::S8Kill, Self::S8Term],
-            Self::S1
-            | Self::S2
-            | Self::S3
-            | Self::S4
-            | Self::S5
-            | Self::S6
-            | Self::S7
-            | Self::S8Kill
-            | Self::S8Term
-            | Self::S9
-            | Self::S10
-            | Self::S11
-            | Self::S12
-            | Self::S13
-            | Self::S14
-            | Self::F1
-            | Self::F2
-            | Self::F3 => vec![*name],
-        };
-        names.iter().flat_map(each).collect()
+            Self::F4 => vec![Self::F4Kill, Self::F4Cut],
+            one => vec![one],
+        }
     }
 }
 
@@ -259,8 +296,11 @@ mod tests {
     #[test]
     fn names_stand_for_their_scenarios() {
         let all = ScenarioName::expanded(&[ScenarioName::All]);
-        assert_eq!(all.len(), 15);
+        // Every name but those that stand for several.
+        assert_eq!(all.len(), ScenarioName::value_variants().len() - 4);
         assert_eq!(all[0], ScenarioName::S1);
+        let fleet = ScenarioName::expanded(&[ScenarioName::Fleet]);
+        assert_eq!(fleet, all[all.len() - fleet.len()..]);
         let some = ScenarioName::expanded(&[ScenarioName::S9, ScenarioName::S8]);
         let expected = [ScenarioName::S9, ScenarioName::S8Kill, ScenarioName::S8Term];
         assert_eq!(some, expected);

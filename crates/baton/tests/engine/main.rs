@@ -8,6 +8,7 @@
 mod caller;
 mod commands;
 mod crash;
+mod fleet;
 mod main_job;
 mod node;
 mod reconfigured;

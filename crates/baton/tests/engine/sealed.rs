@@ -83,7 +83,7 @@ async fn an_open_store_with_a_key_set_is_refused_at_the_start() {
     let error = world.refusal().await;
     let expected = "baton: the store is not encrypted, but STORAGE_ENCRYPTION_KEY is set: unset \
     it, \
-                    or start with an empty BATON_DATA_DIR";
+                    or start with an empty store";
     assert!(error.starts_with(expected), "{error}");
 }
 
@@ -100,7 +100,7 @@ async fn files_after_a_run(key: Option<&str>) -> Vec<u8> {
     [while_running, bytes_under(&world.data_dir())].concat()
 }
 
-async fn send_marked(engine: &Engine) -> String {
+pub(crate) async fn send_marked(engine: &Engine) -> String {
     let body = json!({
         "to": fresh_address(42), "value": "1", "data": hex::encode_prefixed(MARKER),
         "speed": "fast",
@@ -111,7 +111,7 @@ async fn send_marked(engine: &Engine) -> String {
 }
 
 /// The target and the data, raw, in hex of either case, and as the JSON of a list of bytes.
-fn needles() -> Vec<Vec<u8>> {
+pub(crate) fn needles() -> Vec<Vec<u8>> {
     let target = fresh_address(42);
     let mut needles = Vec::new();
     for raw in [target.as_slice(), MARKER.as_slice()] {
@@ -128,6 +128,6 @@ fn needles() -> Vec<Vec<u8>> {
     needles
 }
 
-fn contains(bytes: &[u8], needle: &[u8]) -> bool {
+pub(crate) fn contains(bytes: &[u8], needle: &[u8]) -> bool {
     bytes.windows(needle.len()).any(|window| window == needle)
 }

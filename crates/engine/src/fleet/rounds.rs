@@ -58,9 +58,11 @@ impl Fleet {
             if wakeups.is_none() {
                 wakeups = self.listen(TOPIC).await;
             }
+            let decide_at = self.lock().decide_at().unwrap_or(next_beat);
             let cause = tokio::select! {
                 biased;
                 () = sleep_until(next_beat) => Cause::Beat,
+                () = sleep_until(decide_at) => Cause::Changed,
                 heard = heard(&mut wakeups) => {
                     if heard.is_none() {
                         wakeups = None;

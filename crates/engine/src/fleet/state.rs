@@ -198,6 +198,11 @@ impl State {
         self.is_draining = true;
     }
 
+    /// When time alone makes a new decision necessary.
+    pub(super) const fn decide_at(&self) -> Option<Instant> {
+        self.decide_at
+    }
+
     /// Live instances, this one included.
     pub(super) fn instances(&self) -> usize {
         self.sight.live().count() + 1
@@ -257,9 +262,15 @@ impl State {
             .failures
             .keys()
             .filter(|lane| self.is_shunned(lane, now));
+        // What has no task here yet would not be taken if it was given up.
+        let wants = self
+            .plan
+            .seek
+            .iter()
+            .filter(|lane| self.orders.contains_key(lane));
         Said {
             holds: holds.take(HOLDS_MAX).collect(),
-            wants: self.plan.seek.iter().take(WANTS_MAX).cloned().collect(),
+            wants: wants.take(WANTS_MAX).cloned().collect(),
             shuns: shuns.take(SHUNS_MAX).cloned().collect(),
         }
     }

@@ -97,7 +97,20 @@ async fn play(name: ScenarioName, form: &Form) -> Result<Trial> {
         ScenarioName::F1 => fleet::steady(form).await,
         ScenarioName::F2 => fleet::kills(form).await,
         ScenarioName::F3 => fleet::rolling_restart(form).await,
-        ScenarioName::All | ScenarioName::S8 => bail!("{name:?} names several scenarios"),
+        ScenarioName::F4Kill => fleet::store_kills(form).await,
+        ScenarioName::F4Cut => fleet::lost_tail(form).await,
+        ScenarioName::F5 => fleet::empty_restart(form).await,
+        ScenarioName::F6 => fleet::sentinel_failovers(form).await,
+        ScenarioName::F7 => fleet::cluster_failovers(form).await,
+        ScenarioName::F8 => fleet::slot_moves(form).await,
+        ScenarioName::F9 => fleet::full_memory(form).await,
+        ScenarioName::F10 => fleet::pauses(form).await,
+        ScenarioName::F11 => fleet::slow_wire(form).await,
+        ScenarioName::F12 => fleet::floods(form).await,
+        ScenarioName::F13 => fleet::partition(form).await,
+        ScenarioName::All | ScenarioName::Fleet | ScenarioName::S8 | ScenarioName::F4 => {
+            bail!("{name:?} names several scenarios")
+        }
     }
 }
 

@@ -21,7 +21,7 @@ use super::rpc::Rpc;
 use super::tap::Tap;
 use crate::commands::child::{Engine, Launch};
 use setup::Setup;
-pub(super) use shared::Shared;
+pub(super) use shared::{Servers, Shared, field_of, info, meta_key};
 
 /// Gas of a block where everything that is open is mined at the end: a thousand transfers. Anvil
 /// looks through the whole block for each of its receipts, so a block of ten thousand takes minutes.
@@ -47,7 +47,7 @@ pub(super) struct World {
     pid: Option<u32>,
     /// Ends with this value.
     _node: Node,
-    _setup: Option<Setup>,
+    setup: Option<Setup>,
 }
 
 /// How the relayer is called.
@@ -99,7 +99,7 @@ impl World {
         let mut engines = Vec::new();
         for (number, node) in tap.urls().iter().enumerate() {
             let store = shared.as_ref().map(|shared| shared.url(number));
-            engines.push(setup.instance(own, number, node, store.as_deref())?);
+            engines.push(setup.instance(number, node, store.as_deref())?);
         }
         // All at once: none of them waits for another.
         for engine in &mut engines {
@@ -122,7 +122,7 @@ impl World {
             accounts: setup.accounts.clone(),
             pid: None,
             _node: node,
-            _setup: Some(setup),
+            setup: Some(setup),
         })
     }
 
@@ -151,7 +151,7 @@ impl World {
             accounts: Vec::new(),
             pid: other.pid,
             _node: Node::Other,
-            _setup: None,
+            setup: None,
         })
     }
 
@@ -178,6 +178,12 @@ impl World {
             engine.process.stop().await?;
         }
         Ok(())
+    }
+
+    /// How a further instance would be started on another store.
+    pub(super) fn another(&self, store: &str) -> Result<Launch> {
+        let setup = self.setup.as_ref().context("an own relayer has a setup")?;
+        setup.prepare("another", self.rpc.url(), Some(store))
     }
 
     /// The place among the instances of the one that holds a relayer's lane now.

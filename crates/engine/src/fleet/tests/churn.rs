@@ -24,13 +24,14 @@ async fn those_who_join_get_their_share_and_no_more_moves_than_that() {
     let all = lanes(0..9);
     let _a = world.start("a", &all);
     world.until_running(9).await;
+    sleep(BEAT).await;
     let _b = world.start("b", &all);
     let taken = world.until_even(&["a", "b"], 9).await;
-    assert!(taken <= BEAT, "{taken:?}");
+    assert!(taken <= Duration::from_millis(100), "{taken:?}");
     sleep(BEAT * 10).await;
     let c = world.start("c", &all);
     let taken = world.until_even(&["a", "b", "c"], 9).await;
-    assert!(taken <= BEAT, "{taken:?}");
+    assert!(taken <= Duration::from_millis(100), "{taken:?}");
     sleep(BEAT * 20).await;
     assert_eq!(world.spread(&["a", "b", "c"]), [3, 3, 3]);
     assert_eq!(world.tenures(), 9 + 4 + 3);
@@ -77,7 +78,7 @@ async fn the_lanes_of_one_that_is_killed_are_taken_when_its_leases_end() {
         world.until_even(&["a", "b", &victim.name], 9).await;
         sleep(BEAT * 8 + Duration::from_millis(37) * round).await;
         let _settling = world.longest_gap();
-        victim.kill();
+        victim.kill().await;
         world.until_running(9).await;
         gaps.push(world.longest_gap());
         sleep(LEASE * 3).await;
@@ -87,6 +88,8 @@ async fn the_lanes_of_one_that_is_killed_are_taken_when_its_leases_end() {
         "from kill to the next holder: p50 {:?}, max {:?}",
         gaps[20], gaps[39]
     );
+    // No lease has run out earlier than two thirds of it after the last renewal.
+    assert!(gaps[0] >= LEASE / 2, "{gaps:?}");
     assert!(gaps[20] <= LEASE, "{gaps:?}");
     assert!(gaps[39] <= LEASE + BEAT, "{gaps:?}");
     world.check();
@@ -173,7 +176,7 @@ async fn whatever_comes_and_goes_no_lane_is_left_alone_for_long() {
                     running.push(world.start(&format!("i-{seed}-{event}"), &all));
                 }
                 2 if running.len() > 1 => running.swap_remove(index).stop().await,
-                3 if running.len() > 1 => running.swap_remove(index).kill(),
+                3 if running.len() > 1 => running.swap_remove(index).kill().await,
                 4 if running.len() > 1 => {
                     let link = running[index].link.clone();
                     let bad = if next(2) == 0 {

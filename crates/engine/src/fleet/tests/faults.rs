@@ -243,7 +243,7 @@ async fn records_of_the_dead_are_removed_and_those_of_the_living_stay() {
     let _a = world.start("a", &one);
     let b = world.start("b", &one);
     sleep(LEASE).await;
-    b.kill();
+    b.kill().await;
     let key: Key = "h/b".into();
     let is_there = async || {
         world

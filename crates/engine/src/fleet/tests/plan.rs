@@ -365,4 +365,14 @@ fn choices_are_the_same_in_every_release() {
     assert_eq!(chosen, CHOICES);
 }
 
-const CHOICES: [&str; 9] = ["", "", "", "", "", "", "", "", ""];
+const CHOICES: [&str; 9] = [
+    "tx/relayer-0 host-0-100",
+    "tx/relayer-1 host-0-100",
+    "tx/relayer-2 host-1-107",
+    "tx/relayer-3 host-2-114",
+    "tx/relayer-4 host-2-114",
+    "tx/relayer-5 host-2-114",
+    "tx/relayer-6 host-0-100",
+    "tx/relayer-7 host-1-107",
+    "tx/relayer-8 host-1-107",
+];

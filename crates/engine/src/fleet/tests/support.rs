@@ -412,11 +412,13 @@ impl Instance {
     }
 
     /// Ends as a power cut does.
-    pub(super) fn kill(self) {
+    pub(super) async fn kill(self) {
         self.run.abort();
-        for (_, task) in self.lanes.values() {
-            task.abort();
+        self.lanes.values().for_each(|(_, task)| task.abort());
+        for (_, task) in self.lanes.into_values() {
+            let _cancelled = task.await;
         }
+        let _cancelled = self.run.await;
     }
 }
 

@@ -245,7 +245,7 @@ pub(super) async fn dry_account(form: &Form) -> Result<Trial> {
 }
 
 /// Makes a block every so often.
-async fn mine(rpc: Rpc, every: Duration) {
+pub(super) async fn mine(rpc: Rpc, every: Duration) {
     let mut blocks = interval(every);
     loop {
         blocks.tick().await;

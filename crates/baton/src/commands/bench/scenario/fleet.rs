@@ -5,7 +5,6 @@ mod failover;
 mod instances;
 mod loss;
 mod pressure;
-mod tour;
 mod wires;
 
 use std::time::Duration;
@@ -14,7 +13,11 @@ use anyhow::{Context, Result};
 use baton_model::Address;
 use tokio::time::{Instant, sleep};
 
+pub(super) use failover::{cluster_failovers, sentinel_failovers, slot_moves};
 pub(super) use instances::{kills, rolling_restart, steady};
+pub(super) use loss::{empty_restart, lost_tail, store_kills};
+pub(super) use pressure::{floods, full_memory, pauses};
+pub(super) use wires::{partition, slow_wire};
 
 use super::Form;
 use super::stage::{Setting, Stage};

@@ -344,6 +344,11 @@ impl Stage {
         self.world.rpc.number("eth_blockNumber").await
     }
 
+    /// What the scenario is played with.
+    pub(super) const fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
     /// The longest wait for anything.
     pub(super) const fn drain_max(&self) -> Duration {
         self.plan.drain

@@ -1,7 +1,7 @@
 //! What the bench's own instances of Baton are configured with.
 
 use std::fs;
-use std::path::Path;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -23,6 +23,7 @@ pub(super) struct Setup {
     /// Ids of the relayers.
     pub(super) relayers: Vec<String>,
     pub(super) api_key: Secret,
+    own: Own,
     definitions: Vec<Value>,
     signers: Vec<Value>,
     variables: Vec<(String, String)>,
@@ -60,6 +61,7 @@ impl Setup {
                 (text("RELAYER_CONCURRENCY_LIMIT"), text("2000")),
             ],
             api_key: Secret::new(api_key),
+            own: own.clone(),
         };
         for relayer in 0..own.relayers {
             setup.add_relayer(seed, relayer, own.accounts)?;
@@ -71,27 +73,42 @@ impl Setup {
     /// another; without the latter it has a store of its own. It is not ready yet.
     pub(super) fn instance(
         &self,
-        own: &Own,
         number: usize,
         node: &str,
         store: Option<&str>,
     ) -> Result<OwnEngine> {
         let name = format!("instance-{}", number + 1);
-        let path = self.directory.path().join(&name);
-        fs::create_dir(&path)?;
-        fs::write(path.join("config.json"), self.config(own, node).to_string())?;
-        let data = path.join("data");
-        let variables = self.variables.iter();
-        let variables: Vec<(&str, &str)> = variables
-            .map(|(name, value)| (name.as_str(), value.as_str()))
-            .collect();
-        let launch = launch(&path, &data, &name, store)?.variables(&variables);
+        let launch = self.prepare(&name, node, store)?;
         tracing::debug!(accounts = self.accounts.len(), name, "starting an instance");
         Ok(OwnEngine {
             process: Engine::spawn(&launch)?,
             launch,
-            data,
+            data: self.data(&name),
         })
+    }
+
+    /// How an instance of a name is started.
+    pub(super) fn prepare(&self, name: &str, node: &str, store: Option<&str>) -> Result<Launch> {
+        let path = self.directory.path().join(name);
+        fs::create_dir(&path)?;
+        fs::write(path.join("config.json"), self.config(node).to_string())?;
+        let variables = self.variables.iter();
+        let variables: Vec<(&str, &str)> = variables
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .collect();
+        let launch = Launch::new(&path, &self.data(name), free_port()?).variables(&variables);
+        Ok(match store {
+            None => launch,
+            Some(url) => launch.variables(&[
+                ("REPOSITORY_STORAGE_TYPE", "redis"),
+                ("REDIS_URL", url),
+                ("BATON_INSTANCE", name),
+            ]),
+        })
+    }
+
+    fn data(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name).join("data")
     }
 
     fn add_relayer(&mut self, seed: u64, number: u16, accounts: u16) -> Result<()> {
@@ -121,7 +138,8 @@ impl Setup {
         Ok(())
     }
 
-    fn config(&self, own: &Own, node: &str) -> Value {
+    fn config(&self, node: &str) -> Value {
+        let own = &self.own;
         let block_time = match own.node {
             OwnNode::Anvil(time) | OwnNode::Null(time) => time,
             OwnNode::Paused => Duration::from_secs(1),
@@ -137,16 +155,4 @@ impl Setup {
             }],
         })
     }
-}
-
-fn launch(path: &Path, data: &Path, name: &str, store: Option<&str>) -> Result<Launch> {
-    let launch = Launch::new(path, data, free_port()?);
-    Ok(match store {
-        None => launch,
-        Some(url) => launch.variables(&[
-            ("REPOSITORY_STORAGE_TYPE", "redis"),
-            ("REDIS_URL", url),
-            ("BATON_INSTANCE", name),
-        ]),
-    })
 }

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use anyhow::Result;
 use baton_model::Address;
-use serde_json::json;
 use tokio::time::{Instant, sleep};
 
-use super::super::stage::{Loss, Running, Stage};
+use super::super::chain::mine;
+use super::super::stage::{Loss, Running, Setting, Stage};
 use super::super::{Form, Trial};
 use super::{FLEET, LOOK, PERSISTENT, live, setting};
 use crate::commands::bench::stats::{Percentiles, float};
@@ -102,14 +102,17 @@ pub(in super::super) async fn lost_tail(form: &Form) -> Result<Trial> {
 pub(in super::super) async fn empty_restart(form: &Form) -> Result<Trial> {
     let trial = Trial::new("F5", "Redis restarted empty");
     let size = form.size((90, 4), (200, 60));
-    let mut stage = Stage::start(form, trial, size, setting(FLEET)).await?;
+    let setting = Setting {
+        paused: true,
+        ..setting(FLEET)
+    };
+    let mut stage = Stage::start(form, trial, size, setting).await?;
+    let mining = tokio::spawn(mine(stage.world.rpc.clone(), form.block));
     let from = Instant::now();
     let running = stage.load_until_ended(PERSISTENT)?;
     stage.wait_for_blocks(4).await?;
-    // Nothing is mined, so that what the store forgets is still to be seen in the pool: the chain
-    // is ahead of it.
-    let rpc = stage.world.rpc.clone();
-    rpc.call("evm_setIntervalMining", json!([0])).await?;
+    // What the store forgets is still to be seen in the pool: the chain is ahead of it.
+    mining.abort();
     live(form, "empty", 0).await;
     stage.wait_for_pool().await?;
     let epochs = stage.epochs().await?;
@@ -122,22 +125,20 @@ pub(in super::super) async fn empty_restart(form: &Form) -> Result<Trial> {
     stage.shared_mut()?.server_mut()?.restart().await?;
     stage.wait_for_alarms().await?;
     let alarmed = killed.elapsed();
-    let rest = stage.alarms().await?;
-    let millis = u64::try_from(form.block.as_millis())?;
-    rpc.call("anvil_setIntervalMining", json!([millis.div_ceil(1000)]))
-        .await?;
+    let mining = tokio::spawn(mine(stage.world.rpc.clone(), form.block));
+    let adopting = Instant::now();
     stage.adopt().await?;
     let accounts = stage.world.accounts.clone();
-    stage.wait_for_new(&accounts, until).await?;
+    stage.wait_for_new(&accounts, adopting).await?;
     let resumed = killed.elapsed();
     stage.require_taken_again(&epochs).await?;
     stage.end_adopting().await?;
     running.end();
     finish(&mut stage, running, 1).await?;
-    stage.trial.figure("lanes with the alarm", float(rest), "");
+    mining.abort();
     stage
         .trial
-        .figure("to the alarms", alarmed.as_secs_f64(), "s");
+        .figure("to the alarm", alarmed.as_secs_f64(), "s");
     stage
         .trial
         .figure("to new sends", resumed.as_secs_f64(), "s");
