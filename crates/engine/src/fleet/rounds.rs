@@ -6,7 +6,7 @@ use std::time::Duration;
 use baton_coord::{Batch, Entry, Precondition, Scan, StoreError, Version, WakeEvent, Wakeups};
 use baton_lanes::record::encode;
 use futures_util::{StreamExt, stream};
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use super::Fleet;
 use super::record::{BEATS, Beat, Duties, InstanceId, TOPIC, lane};
@@ -15,7 +15,8 @@ use super::state::Said;
 
 /// Beats within one lease.
 const BEATS_PER_LEASE: u32 = 4;
-/// How long what happens is gathered before it is looked at or told: many lanes move at the same time.
+/// How long what happens here is gathered at least before it is told: many lanes move at the same time. A process with
+/// many lanes has more to tell each time, so it gathers for longer than it took the last time.
 const GATHER: Duration = Duration::from_millis(10);
 /// Least time between looks because of wake-ups: many may tell something at the same time.
 const LOOK_GAP: Duration = Duration::from_millis(30);
@@ -53,6 +54,7 @@ impl Fleet {
         let beat = self.options.lease / BEATS_PER_LEASE;
         let mut next_beat = Instant::now();
         let mut next_look = next_beat;
+        let mut gather = GATHER;
         let mut wakeups = None;
         loop {
             if wakeups.is_none() {
@@ -71,7 +73,7 @@ impl Fleet {
                     Cause::Heard
                 }
                 () = self.changed.notified() => {
-                    sleep(GATHER).await;
+                    sleep_until((Instant::now() + gather).min(next_beat)).await;
                     Cause::Changed
                 }
             };
@@ -91,10 +93,12 @@ impl Fleet {
                 Cause::Beat | Cause::Heard => Instant::now() + LOOK_GAP,
                 Cause::Changed => next_look,
             };
+            let began = Instant::now();
             self.decide();
             if self.has_news().await {
                 self.tell().await;
             }
+            gather = GATHER.max(began.elapsed() * 2);
         }
     }
 

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod baton;
 #[cfg(test)]
+mod fleet;
+#[cfg(test)]
 mod follower;
 #[cfg(test)]
 mod lane;

@@ -11,6 +11,12 @@ use crate::SharedStore;
 use crate::fleet::Fleet;
 use crate::fleet::record::{self, InstanceId};
 
+fn set_all(instances: &[Instance], link: Link) {
+    for one in instances {
+        one.link.send_replace(link);
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_store_that_stands_still_costs_no_more_than_the_leases() {
     for link in [Link::Silent, Link::Down] {
@@ -22,14 +28,10 @@ async fn a_store_that_stands_still_costs_no_more_than_the_leases() {
         sleep(BEAT * 4).await;
         let before = world.running();
         for (pause, is_lost) in [(LEASE / 2, false), (LEASE * 5, true)] {
-            instances
-                .iter()
-                .for_each(|one| drop(one.link.send_replace(link)));
+            set_all(&instances, link);
             sleep(pause).await;
             assert_eq!(world.running().is_empty(), is_lost);
-            instances
-                .iter()
-                .for_each(|one| drop(one.link.send_replace(Link::Up)));
+            set_all(&instances, Link::Up);
             let taken = world.until_even(&names, 9).await;
             assert!(taken <= LEASE * 3 / 2, "{link:?}: {taken:?}");
             sleep(BEAT * 8).await;

@@ -15,6 +15,7 @@ use baton_coord::{Batch, Clock, HolderId, Store};
 use baton_engine::driver::{
     DriverMetrics, DriverOptions, Follower, LaneContext, LaneState, LaneStatus, run_lane,
 };
+use baton_engine::fleet::Fleet;
 use baton_engine::webhooks::LaneHooks;
 use baton_engine::{Network, Relayer};
 use baton_lanes::record::{InboxRecord, Record, RequestRecord, SlotRecord, decode, encode, key};
@@ -145,6 +146,16 @@ impl World {
 
     /// A process whose connection was prepared.
     pub(crate) fn start_on(&self, process: &str, store: Arc<FaultyStore>) -> Process {
+        self.start_with(process, store, None)
+    }
+
+    /// A process whose connection was prepared, and that may be one of several.
+    pub(crate) fn start_with(
+        &self,
+        process: &str,
+        store: Arc<FaultyStore>,
+        fleet: Option<Arc<Fleet>>,
+    ) -> Process {
         let mut registry = Registry::default();
         let metrics = DriverMetrics::new(&mut registry);
         let status = Arc::new(LaneStatus::new(self.relayer.id.clone(), metrics));
@@ -166,7 +177,7 @@ impl World {
                 events_kept: 1000,
             },
             hooks: self.hooks.clone(),
-            fleet: None,
+            fleet,
         };
         let (stop, stopping) = watch::channel(false);
         let follow = stopping.clone();

@@ -138,12 +138,12 @@ impl Stage {
         Ok(())
     }
 
-    /// Whether transactions were sent from all of these accounts that nobody had sent before a
-    /// moment.
+    /// Whether transactions of requests were sent from all of these accounts that nobody had sent
+    /// before a moment.
     fn has_sent(&self, accounts: &[Address], since: Instant) -> Result<bool> {
         let sent = self.tap()?.broadcasts();
         let is_new = |account: &Address| {
-            let mut sent = sent.iter();
+            let mut sent = sent.iter().filter(|sent| sent.to != sent.from);
             sent.any(|sent| sent.from == Some(*account) && sent.first > since)
         };
         Ok(accounts.iter().all(is_new))
@@ -164,7 +164,8 @@ impl Stage {
                         ending.at
                     };
                     sent.iter().filter_map(move |sent| {
-                        let after = sent.from == Some(*account) && sent.first > from;
+                        let is_own = sent.from == Some(*account) && sent.to != sent.from;
+                        let after = is_own && sent.first > from;
                         after.then_some(sent.first)
                     })
                 });

@@ -71,7 +71,9 @@ pub(in super::super) async fn cluster_failovers(form: &Form) -> Result<Trial> {
     let mut killed_before = Vec::new();
     for number in 0..form.count(1, 3) {
         live(form, "cluster", number).await;
-        let slot = stage.slot(usize::try_from(number)?).await?;
+        let relayer = usize::try_from(number)?;
+        let slot = stage.slot(relayer).await?;
+        let epoch = stage.epochs().await?[relayer];
         let redis = stage.cluster()?;
         let index = redis.index_of(slot);
         if killed_before.contains(&index) {
@@ -86,6 +88,10 @@ pub(in super::super) async fn cluster_failovers(form: &Form) -> Result<Trial> {
         let promoted = killed.elapsed();
         let resumed = stage.resume(Instant::now()).await?;
         failovers.note(promoted, killed.elapsed(), resumed);
+        let now = stage.epochs().await?[relayer];
+        stage.trial.require(now > epoch, || {
+            "the baton survived the server that gave it".to_owned()
+        });
         stage.cluster()?.masters[index].restart().await?;
     }
     running.end();
@@ -170,7 +176,6 @@ impl Failovers {
         if let Some(times) = Percentiles::of(self.resumed) {
             trial.figure("until all lanes send again at most", times.max, "ms");
         }
-        trial.require(failures > 0, || "no caller noticed anything".to_owned());
     }
 }
 

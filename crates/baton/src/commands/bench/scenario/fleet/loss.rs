@@ -126,13 +126,9 @@ pub(in super::super) async fn empty_restart(form: &Form) -> Result<Trial> {
     stage.wait_for_alarms().await?;
     let alarmed = killed.elapsed();
     let mining = tokio::spawn(mine(stage.world.rpc.clone(), form.block));
-    let adopting = Instant::now();
-    stage.adopt().await?;
-    let accounts = stage.world.accounts.clone();
-    stage.wait_for_new(&accounts, adopting).await?;
+    stage.adopt(until).await?;
     let resumed = killed.elapsed();
     stage.require_taken_again(&epochs).await?;
-    stage.end_adopting().await?;
     running.end();
     finish(&mut stage, running, 1).await?;
     mining.abort();
@@ -183,9 +179,7 @@ impl Stage {
                 return Ok(Resumed::Alone);
             }
             if self.alarms().await.unwrap_or(0) > 0 {
-                self.adopt().await?;
-                self.wait_for_new(&accounts, since).await?;
-                self.end_adopting().await?;
+                self.adopt(since).await?;
                 return Ok(Resumed::Adopted);
             }
             anyhow::ensure!(
@@ -228,13 +222,14 @@ impl Stage {
         .await
     }
 
-    /// Restarts every instance with `--adopt`.
-    async fn adopt(&mut self) -> Result<()> {
-        self.restart_all(&["--adopt"]).await
-    }
-
-    /// Restarts every instance without it.
-    async fn end_adopting(&mut self) -> Result<()> {
+    /// What an operator does about the alarm: every instance is started with `--adopt`, and without
+    /// it again once no lane has an alarm and all of them send requests that were not sent before.
+    async fn adopt(&mut self, since: Instant) -> Result<()> {
+        self.restart_all(&["--adopt"]).await?;
+        let accounts = self.world.accounts.clone();
+        self.wait_for_new(&accounts, since).await?;
+        self.wait_for("the end of all alarms", async || Ok(self.alarms().await? == 0))
+            .await?;
         self.restart_all(&[]).await
     }
 

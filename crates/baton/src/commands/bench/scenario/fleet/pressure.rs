@@ -68,7 +68,7 @@ pub(in super::super) async fn full_memory(form: &Form) -> Result<Trial> {
     trial.figure("accepted while full", float(meanwhile), "");
     trial.figure("keys evicted", float(usize::try_from(evicted)?), "");
     trial.figure("to the next broadcast", milliseconds(resumed), "ms");
-    let is_clear = refusal.contains("503") && refusal.contains("memory");
+    let is_clear = refusal.contains("503") && refusal.contains("nothing was changed");
     trial.require(is_clear, || format!("a refusal says: {refusal}"));
     trial.require(evicted == 0 && full >= keys, || {
         format!("{evicted} keys were evicted; {keys} before, {full} while the memory was full")

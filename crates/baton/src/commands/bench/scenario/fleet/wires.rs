@@ -122,9 +122,6 @@ pub(in super::super) async fn partition(form: &Form) -> Result<Trial> {
     stage.trial.require(late == 0, || {
         format!("{late} transactions were sent by an instance whose lease had run out")
     });
-    stage.trial.require(failures > 0, || {
-        "no caller noticed that an instance was cut off".to_owned()
-    });
     stage.close().await
 }
 
