@@ -232,6 +232,29 @@ async fn the_key_of_a_shared_store_is_exchanged() {
     engine.stop().await;
 }
 
+/// First the new key may open, then it seals: at no time does an instance meet what it cannot read.
+#[tokio::test]
+async fn a_key_is_exchanged_while_instances_run() {
+    let server = server().await;
+    let old = "BATON_OLD_ENCRYPTION_KEYS".to_owned();
+    let mut world = on(&server).variable(&old, OTHER).world().await;
+    let before = instance(&mut world, "before").await;
+    let first = send_marked(&before).await;
+    world.variables.insert(KEY.to_owned(), OTHER.to_owned());
+    world.variables.insert(old, ONE.to_owned());
+    let after = instance(&mut world, "after").await;
+    let second = after.api().send(&transfer(fresh_address(2))).await;
+    for api in [before.api(), after.api()] {
+        api.reaches(&first, "confirmed").await;
+        api.reaches(&second, "confirmed").await;
+    }
+    // Whoever had the lane, the other goes on with it.
+    before.stop().await;
+    let third = after.api().send(&transfer(fresh_address(3))).await;
+    after.api().reaches(&third, "confirmed").await;
+    after.stop().await;
+}
+
 #[tokio::test]
 async fn a_rate_limit_can_be_the_fleets() {
     let server = server().await;

@@ -228,8 +228,10 @@ impl Stage {
         self.restart_all(&["--adopt"]).await?;
         let accounts = self.world.accounts.clone();
         self.wait_for_new(&accounts, since).await?;
-        self.wait_for("the end of all alarms", async || Ok(self.alarms().await? == 0))
-            .await?;
+        self.wait_for("the end of all alarms", async || {
+            Ok(self.alarms().await? == 0)
+        })
+        .await?;
         self.restart_all(&[]).await
     }
 
