@@ -29,7 +29,7 @@ use baton_coord::HolderId;
 use baton_lanes::{LaneConfig, Timing};
 use baton_vault::Signer;
 
-pub use follow::{ChainEvent, Follower};
+pub use follow::{ChainEvent, Follower, Hearer};
 pub use metrics::DriverMetrics;
 pub use run::run_lane;
 pub use state::{LaneState, LaneStatus};

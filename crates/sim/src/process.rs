@@ -75,7 +75,7 @@ impl Process {
             ServiceOptions::default(),
         ));
         let status = status(&relayer);
-        let follower = Arc::new(Follower::new(&relayer.network, relayer.accounts.clone()));
+        let follower = Arc::new(Follower::new(&relayer.network));
         let (lease, retention) = {
             let world = lock(world);
             (world.plan.lease, world.plan.retention)

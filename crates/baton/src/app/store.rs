@@ -16,11 +16,15 @@ use baton_engine::SharedStore;
 use baton_engine::registry::RelayerDef;
 use baton_lanes::record::key;
 use baton_model::{LaneId, RelayerId};
+use futures_util::{StreamExt, TryStreamExt, stream};
 
 use crate::config::{Backend, EncryptionKeys, RedisStorage};
 
 /// Lanes or entries looked at in one read.
 const PAGE: usize = 256;
+
+/// Lanes asked about at the same time.
+const AT_ONCE: usize = 64;
 
 /// Least time from one flush to the next while several callers wait for one: what it costs a busy
 /// relayer in processor time is more than the wait is worth to them.
@@ -180,8 +184,11 @@ pub(crate) async fn check_keys(store: &dyn Whole, keys: Option<&Keyring>) -> Res
     let mut after: Option<LaneId> = None;
     loop {
         let lanes = store.lanes(after.as_ref(), PAGE).await?;
-        for lane in &lanes {
-            for sealed_under in samples(store, lane).await? {
+        // A shared store answers each a while later, and there may be thousands.
+        let mut asked =
+            stream::iter(lanes.iter().map(|lane| samples(store, lane))).buffered(AT_ONCE);
+        while let Some(sampled) = asked.try_next().await? {
+            for sealed_under in sampled {
                 check_sample(sealed_under, keys)?;
             }
         }

@@ -150,6 +150,8 @@ pub enum ScenarioName {
     All,
     #[value(name = "fleet")]
     Fleet,
+    #[value(name = "topology")]
+    Topology,
     S1,
     S2,
     S3,
@@ -297,7 +299,7 @@ mod tests {
     fn names_stand_for_their_scenarios() {
         let all = ScenarioName::expanded(&[ScenarioName::All]);
         // Every name but those that stand for several.
-        assert_eq!(all.len(), ScenarioName::value_variants().len() - 4);
+        assert_eq!(all.len(), ScenarioName::value_variants().len() - 5);
         assert_eq!(all[0], ScenarioName::S1);
         let fleet = ScenarioName::expanded(&[ScenarioName::Fleet]);
         assert_eq!(fleet, all[all.len() - fleet.len()..]);

@@ -173,11 +173,6 @@ impl Engine {
         self.signal(Signal::STOP)
     }
 
-    /// Lets a stopped process go on.
-    pub(crate) fn resume(&self) -> Result<()> {
-        self.signal(Signal::CONT)
-    }
-
     /// Waits until it ends by itself.
     pub(crate) async fn ended(&mut self) -> Result<ExitStatus> {
         Ok(self.process.wait().await?)

@@ -1,4 +1,5 @@
-//! The scenarios S1 to S14 in their short form: what a relayer has to survive, one thing at a time.
+//! The scenarios S1 to S14 and F1 to F13 in their short form: what a relayer, and a fleet of its
+//! instances, have to survive, one thing at a time.
 //!
 //! `baton bench --scenario NAME --short` plays each with a relayer process, anvil and a fault proxy
 //! of its own, and holds the chain against what was answered. Here it is held to its result, and to
@@ -12,6 +13,7 @@
 mod callers;
 mod chain;
 mod crashes;
+mod fleet;
 mod loads;
 mod nodes;
 

@@ -90,7 +90,7 @@ async fn run(in_flight_max: u32, told: Told) -> Figures {
     accept(&store, &relayer, clock.now()).await;
     let mut registry = Registry::default();
     let metrics = DriverMetrics::new(&mut registry);
-    let follower = Arc::new(Follower::new(&relayer.network, relayer.accounts.clone()));
+    let follower = Arc::new(Follower::new(&relayer.network));
     let lane = relayer.lane();
     let context = LaneContext {
         signers: vec![Arc::new(signer)],

@@ -6,11 +6,10 @@ use std::sync::Arc;
 use baton_chain::BlockView;
 use baton_lanes::record::ReceiptRecord;
 use baton_lanes::{AccountInput, BlockInput, Input, Lane};
-use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::task::JoinSet;
 
-use super::follow::ChainEvent;
+use super::follow::{ChainEvent, Hearer};
 use super::{LaneContext, work};
 
 /// Receipts in one input: what else comes need not wait for those of a large block.
@@ -19,7 +18,7 @@ const MINED_MAX: usize = 128;
 /// The events of a network.
 pub(super) struct Blocks {
     context: Arc<LaneContext>,
-    events: broadcast::Receiver<Arc<ChainEvent>>,
+    events: Hearer,
     /// The block whose receipts are being read; the next one waits for it.
     reading: JoinSet<VecDeque<Input>>,
     /// Parts of a block that are not handed out yet: what else comes is taken in between them.
@@ -40,7 +39,7 @@ impl Blocks {
     pub(super) fn subscribe(context: &Arc<LaneContext>) -> Self {
         Self {
             context: Arc::clone(context),
-            events: context.follower.subscribe(),
+            events: context.follower.subscribe(&context.relayer.accounts),
             reading: JoinSet::new(),
             parts: VecDeque::new(),
         }

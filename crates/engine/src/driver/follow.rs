@@ -1,15 +1,16 @@
 //! Follows one network: every block once, in order, and every reorganisation.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use baton_chain::{BlockView, ChainClient, HeadRef, RpcError};
 use baton_model::{Address, B256};
 use futures_util::FutureExt;
 use futures_util::stream::{self, StreamExt};
-use tokio::sync::{broadcast, watch};
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::{Notify, broadcast, watch};
 use tokio::time::{sleep, timeout};
 
 use super::run::stopped;
@@ -50,12 +51,44 @@ pub enum ChainEvent {
     },
 }
 
-/// Follows one network for all its lanes.
+/// Follows one network for all lanes that run here. While none does, no node is asked for a block.
 pub struct Follower {
     chain: Arc<dyn ChainClient>,
-    accounts: Mutex<Arc<[Address]>>,
+    hearers: Mutex<Hearers>,
+    /// Somebody listens who did not before.
+    heard: Notify,
     window_max: usize,
     events: broadcast::Sender<Arc<ChainEvent>>,
+}
+
+/// Who listens, and the accounts whose state each needs with every block.
+#[derive(Default)]
+struct Hearers {
+    last: u64,
+    accounts: BTreeMap<u64, Arc<[Address]>>,
+}
+
+/// Hears a network's events until it is dropped.
+pub struct Hearer {
+    events: broadcast::Receiver<Arc<ChainEvent>>,
+    follower: Arc<Follower>,
+    number: u64,
+}
+
+impl Hearer {
+    /// The next event. May be dropped and called again.
+    ///
+    /// # Errors
+    /// When events were missed.
+    pub async fn recv(&mut self) -> Result<Arc<ChainEvent>, RecvError> {
+        self.events.recv().await
+    }
+}
+
+impl Drop for Hearer {
+    fn drop(&mut self) {
+        self.follower.hearers().accounts.remove(&self.number);
+    }
 }
 
 /// How far one look at the chain got.
@@ -69,38 +102,56 @@ enum Reached {
 }
 
 impl Follower {
-    /// A follower of a network that reads the state of `accounts` with every block.
-    pub fn new(network: &Network, accounts: Vec<Address>) -> Self {
+    /// A follower of a network.
+    pub fn new(network: &Network) -> Self {
         let window = network
             .profile
             .required_confirmations
             .saturating_add(WINDOW_MARGIN);
         Self {
             chain: Arc::clone(&network.chain),
-            accounts: Mutex::new(accounts.into()),
+            hearers: Mutex::default(),
+            heard: Notify::new(),
             window_max: usize::try_from(window).unwrap_or(usize::MAX),
             events: broadcast::Sender::new(EVENTS_MAX),
         }
     }
 
-    /// From now on blocks are read with the state of these accounts. One that was being read still
-    /// comes without them.
-    pub fn watch(&self, accounts: Vec<Address>) {
-        let mut watched = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
-        if **watched != *accounts {
-            *watched = accounts.into();
+    /// Hears events from now on. Blocks come with the state of these accounts; one that was being read still comes
+    /// without them.
+    pub fn subscribe(self: &Arc<Self>, accounts: &[Address]) -> Hearer {
+        let events = self.events.subscribe();
+        let mut hearers = self.hearers();
+        hearers.last += 1;
+        let number = hearers.last;
+        hearers.accounts.insert(number, accounts.into());
+        drop(hearers);
+        self.heard.notify_one();
+        Hearer {
+            events,
+            follower: Arc::clone(self),
+            number,
         }
     }
 
-    fn accounts(&self) -> Arc<[Address]> {
+    fn hearers(&self) -> MutexGuard<'_, Hearers> {
         // Nothing under this lock can be left half done.
-        let watched = self.accounts.lock();
-        Arc::clone(&watched.unwrap_or_else(PoisonError::into_inner))
+        self.hearers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Hears events from now on.
-    pub fn subscribe(&self) -> broadcast::Receiver<Arc<ChainEvent>> {
-        self.events.subscribe()
+    fn is_heard(&self) -> bool {
+        !self.hearers().accounts.is_empty()
+    }
+
+    /// The accounts of all who listen, each once.
+    fn accounts(&self) -> Vec<Address> {
+        let hearers = self.hearers();
+        let all = hearers
+            .accounts
+            .values()
+            .flat_map(|accounts| accounts.iter().copied());
+        let each: BTreeSet<Address> = all.collect();
+        each.into_iter().collect()
     }
 
     /// Follows until `stop` is true.
@@ -131,6 +182,12 @@ impl Follower {
     async fn follow(&self, window: &mut Window) {
         let mut heads = self.chain.heads();
         loop {
+            if !self.is_heard() {
+                // Whoever comes looks at the chain itself, and needs what follows only.
+                window.blocks.clear();
+                self.heard.notified().await;
+                continue;
+            }
             let head = *heads.borrow_and_update();
             let reached = match head {
                 Some(head) => self.catch_up(window, head).await,
@@ -171,8 +228,7 @@ impl Follower {
     /// Reads the blocks from the window's end to the head.
     async fn read_on(&self, window: &mut Window, head: HeadRef) -> Reached {
         let next = window.last().map_or(head.number, |(last, _)| last + 1);
-        let accounts = self.accounts();
-        let accounts = &*accounts;
+        let accounts = &self.accounts();
         let fetched = stream::iter(next..=head.number)
             .map(|number| async move { (number, self.block(number, accounts).await) });
         let mut fetched = std::pin::pin!(fetched.buffered(FETCH_AHEAD));

@@ -30,6 +30,13 @@ const LOST_RETRY: Duration = Duration::from_millis(100);
 /// How long the last commit, or an answer about the baton, may take when the process stops.
 pub(super) const FINISH_MAX: Duration = Duration::from_secs(5);
 
+/// How long webhooks under way may still take when the baton is given back. What is not written down by then is
+/// delivered again.
+const DELIVERIES_MAX: Duration = Duration::from_secs(2);
+
+/// The same where another process waits for the lane.
+const HAND_OVER_MAX: Duration = Duration::from_millis(30);
+
 /// Why a lane stopped running.
 #[derive(Debug)]
 enum Ended {
@@ -166,7 +173,10 @@ async fn hold(
         if timeout(FINISH_MAX, commits.finish()).await.is_err() {
             tracing::warn!("the last commit did not end in time; it is taken back with the baton");
         }
-        deliverer.finish().await;
+        let others = context.fleet.as_ref();
+        deliverer
+            .finish(others.map_or(DELIVERIES_MAX, |_| HAND_OVER_MAX))
+            .await;
     }
     ended
 }

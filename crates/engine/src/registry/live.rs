@@ -73,7 +73,7 @@ pub(super) fn fixed(relayers: Vec<Relayer>) -> (Definitions, Live) {
         definitions.relayers.push(def.clone());
         let network = relayer.network.clone();
         let line = Arc::new(Line {
-            follower: Arc::new(Follower::new(&network, relayer.accounts.clone())),
+            follower: Arc::new(Follower::new(&network)),
             network,
             nodes: Vec::new(),
         });
@@ -124,7 +124,6 @@ impl Live {
         self.lines.retain(in_use);
         let used = |id: &String| served.iter().any(|one| one.def.signer_ids.contains(id));
         self.signers.retain(|(def, _)| used(&def.id));
-        self.watch_accounts();
         (served, broken)
     }
 
@@ -247,24 +246,12 @@ impl Live {
             chain,
         };
         let line = Arc::new(Line {
-            follower: Arc::new(Follower::new(&served, Vec::new())),
+            follower: Arc::new(Follower::new(&served)),
             network: served,
             nodes: nodes.clone(),
         });
         self.lines.push(Arc::clone(&line));
         Ok(line)
-    }
-
-    /// Tells each follower whose state its lanes need.
-    fn watch_accounts(&self) {
-        for line in &self.lines {
-            let sharing = self
-                .served
-                .iter()
-                .filter(|one| Arc::ptr_eq(&one.line, line));
-            let accounts = sharing.flat_map(|one| one.relayer.accounts.iter().copied());
-            line.follower.watch(accounts.collect());
-        }
     }
 }
 

@@ -13,10 +13,6 @@ use super::deliver::Delivery;
 use super::record::OUTBOX;
 use crate::driver::LaneContext;
 
-/// How long attempts under way may still take when the baton is given back. What is not written down by then is
-/// delivered again.
-const FINISH_MAX: Duration = Duration::from_secs(2);
-
 /// The deliveries of one tenure.
 pub(crate) struct Deliverer {
     stop: watch::Sender<bool>,
@@ -38,10 +34,10 @@ impl Deliverer {
     }
 
     /// Ends attempts under way and writes down what became of them.
-    pub(crate) async fn finish(mut self) {
+    pub(crate) async fn finish(mut self, longest: Duration) {
         self.stop.send_replace(true);
         // Either way it is over: what is left is delivered again.
-        let _ = timeout(FINISH_MAX, &mut self.task).await;
+        let _ = timeout(longest, &mut self.task).await;
     }
 }
 

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use baton_engine::driver::{ChainEvent, Follower};
+use baton_engine::driver::{ChainEvent, Follower, Hearer};
 use baton_model::B256;
-use tokio::sync::{broadcast, watch};
+use futures_util::FutureExt;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
@@ -16,7 +17,8 @@ use crate::support::logs::Logs;
 /// A follower, and the chain as whoever listens to it sees it.
 struct Listener {
     chain: Arc<FakeChain>,
-    events: broadcast::Receiver<Arc<ChainEvent>>,
+    follower: Arc<Follower>,
+    events: Hearer,
     /// Blocks as told, lowest first.
     told: Vec<(u64, B256)>,
     rollbacks: Vec<u64>,
@@ -27,13 +29,14 @@ struct Listener {
 impl Listener {
     fn start() -> Self {
         let world = World::new();
-        let accounts = world.relayer.accounts.clone();
-        let follower = Arc::new(Follower::new(&world.relayer.network, accounts));
-        let events = follower.subscribe();
+        let follower = Arc::new(Follower::new(&world.relayer.network));
+        let events = follower.subscribe(&world.relayer.accounts);
         let (stop, stopping) = watch::channel(false);
-        let task = tokio::spawn(async move { follower.run(stopping).await });
+        let running = Arc::clone(&follower);
+        let task = tokio::spawn(async move { running.run(stopping).await });
         Self {
             chain: world.chain,
+            follower,
             events,
             told: Vec::new(),
             rollbacks: Vec::new(),
@@ -77,8 +80,8 @@ impl Listener {
 
     /// Nothing more is told.
     fn assert_silent(&mut self) {
-        let event = self.events.try_recv();
-        assert!(event.is_err(), "unexpected {event:?}");
+        let event = self.events.recv().now_or_never();
+        assert!(event.is_none(), "unexpected {event:?}");
     }
 
     async fn stop(self) {
@@ -88,6 +91,38 @@ impl Listener {
             .expect("it stops at once")
             .expect("and well");
     }
+}
+
+/// A process that runs no lane of a network costs its nodes no blocks.
+#[tokio::test(start_paused = true)]
+async fn nothing_is_read_while_nobody_listens() {
+    const LATER: Duration = Duration::from_secs(60);
+    let _logs = Logs::watch();
+    let mut listener = Listener::start();
+    listener.until_head().await;
+    let hearer = std::mem::replace(&mut listener.events, listener.follower.subscribe(&[]));
+    drop(hearer);
+    let (follower, chain) = (Arc::clone(&listener.follower), Arc::clone(&listener.chain));
+    listener.stop().await;
+    let (stop, stopping) = watch::channel(false);
+    let running = Arc::clone(&follower);
+    let task = tokio::spawn(async move { running.run(stopping).await });
+    let read = chain.calls("block");
+    chain.mine(3);
+    sleep(LATER).await;
+    assert_eq!(chain.calls("block"), read);
+
+    let mut events = follower.subscribe(&[]);
+    let heard = timeout(LATER, events.recv()).await;
+    let heard = heard
+        .expect("the head is told")
+        .expect("nothing was missed");
+    assert!(matches!(&*heard, ChainEvent::Block(block) if block.number == chain.head()));
+    stop.send_replace(true);
+    timeout(LATER, task)
+        .await
+        .expect("it stops")
+        .expect("and well");
 }
 
 #[tokio::test(start_paused = true)]

@@ -108,6 +108,7 @@ async fn play(name: ScenarioName, form: &Form) -> Result<Trial> {
         ScenarioName::F11 => fleet::slow_wire(form).await,
         ScenarioName::F12 => fleet::floods(form).await,
         ScenarioName::F13 => fleet::partition(form).await,
+        ScenarioName::Topology => fleet::tour(form).await,
         ScenarioName::All | ScenarioName::Fleet | ScenarioName::S8 | ScenarioName::F4 => {
             bail!("{name:?} names several scenarios")
         }

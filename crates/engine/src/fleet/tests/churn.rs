@@ -65,6 +65,26 @@ async fn one_that_stops_hands_over_at_once() {
     world.check();
 }
 
+#[tokio::test(start_paused = true)]
+async fn many_lanes_move_in_small_groups() {
+    let world = World::new();
+    let all = lanes(0..200);
+    let _a = world.start("a", &all);
+    world.until_running(200).await;
+    sleep(BEAT).await;
+    let _before = world.longest_gap();
+    let _b = world.start("b", &all);
+    let (began, mut least) = (Instant::now(), 200);
+    while world.spread(&["b"]) != [100] {
+        assert!(began.elapsed() < LEASE, "{:?}", world.spread(&["a", "b"]));
+        least = least.min(world.running().len());
+        sleep(Duration::from_millis(1)).await;
+    }
+    assert!((200 - 32..200).contains(&least), "{least} lanes ran");
+    assert!(world.longest_gap() <= Duration::from_millis(20));
+    world.check();
+}
+
 /// Whenever in the rhythm of its beats and renewals it dies.
 #[tokio::test(start_paused = true)]
 async fn the_lanes_of_one_that_is_killed_are_taken_when_its_leases_end() {

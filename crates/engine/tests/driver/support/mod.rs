@@ -159,8 +159,7 @@ impl World {
         let mut registry = Registry::default();
         let metrics = DriverMetrics::new(&mut registry);
         let status = Arc::new(LaneStatus::new(self.relayer.id.clone(), metrics));
-        let accounts = self.relayer.accounts.clone();
-        let follower = Arc::new(Follower::new(&self.relayer.network, accounts));
+        let follower = Arc::new(Follower::new(&self.relayer.network));
         let signers = self.signers.iter();
         let context = LaneContext {
             relayer: self.relayer.clone(),

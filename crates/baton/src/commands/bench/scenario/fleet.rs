@@ -5,6 +5,7 @@ mod failover;
 mod instances;
 mod loss;
 mod pressure;
+mod tour;
 mod wires;
 
 use std::time::Duration;
@@ -17,6 +18,7 @@ pub(super) use failover::{cluster_failovers, sentinel_failovers, slot_moves};
 pub(super) use instances::{kills, rolling_restart, steady};
 pub(super) use loss::{empty_restart, lost_tail, store_kills};
 pub(super) use pressure::{floods, full_memory, pauses};
+pub(super) use tour::tour;
 pub(super) use wires::{partition, slow_wire};
 
 use super::Form;
@@ -26,7 +28,6 @@ use crate::commands::bench::load::Manner;
 use crate::commands::bench::plan::{Entry, Fleet, SharedKind};
 use crate::commands::bench::stats::{Percentiles, float};
 
-pub(super) const SEND: &str = "eth_sendRawTransaction";
 /// Instances, and relayers: as many, so that each instance has a lane to run.
 const INSTANCES: u16 = 3;
 /// How long a caller repeats a request that was not answered.
@@ -123,11 +124,21 @@ impl Stage {
         Ok(epochs)
     }
 
-    /// Waits until transactions that nobody had sent before a moment were sent from all of these
-    /// accounts.
+    /// Waits until each of these accounts has sent a request that had not been sent before a
+    /// moment.
     async fn wait_for_new(&self, accounts: &[Address], since: Instant) -> Result<()> {
+        self.wait_for_new_by(accounts, since, |_| true).await
+    }
+
+    /// The same, by some of the instances.
+    async fn wait_for_new_by(
+        &self,
+        accounts: &[Address],
+        since: Instant,
+        instances: impl Fn(usize) -> bool,
+    ) -> Result<()> {
         let deadline = Instant::now() + self.drain_max();
-        while !self.has_sent(accounts, since)? {
+        while !self.has_sent(accounts, since, &instances)? {
             anyhow::ensure!(
                 Instant::now() < deadline,
                 "not every lane sent something new within {:?}",
@@ -138,10 +149,18 @@ impl Stage {
         Ok(())
     }
 
-    /// Whether transactions of requests were sent from all of these accounts that nobody had sent
-    /// before a moment.
-    fn has_sent(&self, accounts: &[Address], since: Instant) -> Result<bool> {
-        let sent = self.tap()?.broadcasts();
+    /// Whether each of these accounts has sent a request, by some of the instances, that none of
+    /// these had sent before a moment.
+    fn has_sent(
+        &self,
+        accounts: &[Address],
+        since: Instant,
+        instances: impl Fn(usize) -> bool,
+    ) -> Result<bool> {
+        let traces = self.tap()?.traces();
+        let traces = traces.iter().enumerate();
+        let traces = traces.filter(|(number, _)| instances(*number));
+        let sent: Vec<_> = traces.flat_map(|(_, trace)| trace.broadcasts()).collect();
         let is_new = |account: &Address| {
             let mut sent = sent.iter().filter(|sent| sent.to != sent.from);
             sent.any(|sent| sent.from == Some(*account) && sent.first > since)

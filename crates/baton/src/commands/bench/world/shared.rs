@@ -1,7 +1,5 @@
 //! The store that several instances share: real Redis servers, and wires that can be cut.
 
-use std::time::Duration;
-
 use anyhow::{Context, Result};
 use baton_testkit::{RedisCluster, RedisSentinel, RedisServer, TcpProxy};
 
@@ -165,9 +163,6 @@ pub(in crate::commands::bench) fn field_of(info: &str, field: &str) -> Option<u6
 pub(in crate::commands::bench) fn meta_key(relayer: &str) -> String {
     format!("baton:{{tx/{relayer}}}:meta")
 }
-
-/// How long a server that is away may take to be there again.
-pub(in crate::commands::bench) const AWAY_MAX: Duration = Duration::from_secs(30);
 
 async fn server_is_replica(server: &RedisServer) -> bool {
     let role = server.command(&["ROLE"]).await.unwrap_or_default();

@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use baton_model::Address;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
 use super::super::oracle::spread;
 use super::super::stage::Stage;
 use super::super::{Form, Trial};
-use super::{Ending, FLEET, PERSISTENT, SEND, live, setting};
+use super::{Ending, FLEET, PERSISTENT, live, setting};
 use crate::commands::bench::load::Manner;
 use crate::commands::bench::plan::{Entry, Fleet};
 use crate::commands::bench::stats::{Percentiles, float, milliseconds, ratio};
@@ -84,17 +85,7 @@ pub(in super::super) async fn kills(form: &Form) -> Result<Trial> {
         let accounts = stage.accounts_held(instance).await?;
         let at = Instant::now();
         stage.instance(instance)?.process.kill().await?;
-        stage.wait_for_new(&accounts, at).await?;
-        let back = Instant::now();
-        let engine = stage.instance(instance)?;
-        engine.restart()?;
-        engine.process.ready().await?;
-        endings.push(Ending {
-            at,
-            accounts,
-            instance,
-            back,
-        });
+        endings.push(stage.replace(at, accounts, instance).await?);
     }
     running.end();
     let failures = running.load.failures();
@@ -138,17 +129,10 @@ pub(in super::super) async fn rolling_restart(form: &Form) -> Result<Trial> {
             let at = Instant::now();
             stage.instance(instance)?.process.drain().await?;
             unready += refused(probing, &mut stage).await?;
-            stage.wait_for_new(&accounts, at).await?;
-            let back = Instant::now();
-            let engine = stage.instance(instance)?;
-            engine.restart()?;
-            engine.process.ready().await?;
-            endings.push(Ending {
-                at,
-                accounts,
-                instance,
-                back,
-            });
+            endings.push(stage.replace(at, accounts, instance).await?);
+            // nginx leaves an instance alone for a while that was away: whoever ends the next one
+            // before has it find nobody.
+            stage.wait_for_calls(instance).await?;
         }
     }
     running.end();
@@ -224,7 +208,7 @@ async fn refused(
 }
 
 /// Calls that nginx gave to a second instance, by its log.
-fn absorbed(stage: &Stage) -> Result<usize> {
+pub(super) fn absorbed(stage: &Stage) -> Result<usize> {
     let nginx = stage.world.nginx.as_ref().context("nginx is there")?;
     let tried = |line: &&str| {
         let line: Option<BTreeMap<String, serde_json::Value>> = serde_json::from_str(line).ok();
@@ -236,10 +220,37 @@ fn absorbed(stage: &Stage) -> Result<usize> {
     Ok(nginx.log().lines().filter(tried).count())
 }
 
-/// How many sends went through each instance's proxy.
-pub(super) fn sends(stage: &Stage) -> Result<Vec<u64>> {
-    let traces = stage.tap()?.traces();
-    Ok(traces.iter().map(|trace| trace.calls(SEND)).collect())
+impl Stage {
+    /// Starts an instance that has ended again, once others have taken over the lanes of these
+    /// accounts, and waits until it is ready.
+    pub(super) async fn replace(
+        &mut self,
+        at: Instant,
+        accounts: Vec<Address>,
+        instance: usize,
+    ) -> Result<Ending> {
+        self.wait_for_new_by(&accounts, at, |other| other != instance)
+            .await?;
+        let back = Instant::now();
+        let engine = self.instance(instance)?;
+        engine.restart()?;
+        engine.process.ready().await?;
+        Ok(Ending {
+            at,
+            accounts,
+            instance,
+            back,
+        })
+    }
+
+    /// Waits until an instance was given POSTs since its start.
+    async fn wait_for_calls(&self, instance: usize) -> Result<()> {
+        let url = self.world.engines[instance].process.url();
+        self.wait_for("nginx gives the instance calls again", async || {
+            Ok(posts_answered(&self.text_of(url, "/metrics").await?) > 0)
+        })
+        .await
+    }
 }
 
 #[cfg(test)]

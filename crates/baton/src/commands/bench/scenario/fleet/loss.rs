@@ -16,7 +16,7 @@ use crate::commands::bench::stats::{Percentiles, float};
 const UNFLUSHED: Duration = Duration::from_secs(1);
 /// While a flush is under way Redis keeps what it answers in memory, for so long at most: a kill of
 /// the process alone can take that.
-const UNWRITTEN: Duration = Duration::from_secs(2);
+pub(super) const UNWRITTEN: Duration = Duration::from_secs(2);
 /// The alarm of a lane whose chain knows more than its store.
 const ALARM: &str = "foreign_nonce";
 /// Longest time from the start of a store until every lane has either gone on or raised an alarm.
@@ -175,7 +175,7 @@ impl Stage {
         let accounts = self.world.accounts.clone();
         let deadline = Instant::now() + RESUMED_MAX;
         loop {
-            if self.has_sent(&accounts, since)? {
+            if self.has_sent(&accounts, since, |_| true)? {
                 return Ok(Resumed::Alone);
             }
             if self.alarms().await.unwrap_or(0) > 0 {

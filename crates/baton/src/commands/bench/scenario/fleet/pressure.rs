@@ -54,6 +54,8 @@ pub(in super::super) async fn full_memory(form: &Form) -> Result<Trial> {
     let meanwhile = running.load.accepted() - before;
     let full = info_of_lanes(&stage).await?;
     let evicted = info(stage.shared()?.server()?, "evicted_keys").await?;
+    let mut logs = stage.world.engines.iter().map(|engine| engine.process.log());
+    let logged = logs.any(|log| log.is_ok_and(|log| log.contains("'maxmemory'")));
     let accounts = stage.world.accounts.clone();
     let raised = Instant::now();
     set_maxmemory(&stage, "0").await?;
@@ -70,6 +72,7 @@ pub(in super::super) async fn full_memory(form: &Form) -> Result<Trial> {
     trial.figure("to the next broadcast", milliseconds(resumed), "ms");
     let is_clear = refusal.contains("503") && refusal.contains("nothing was changed");
     trial.require(is_clear, || format!("a refusal says: {refusal}"));
+    trial.require(logged, || "no instance's log names maxmemory".to_owned());
     trial.require(evicted == 0 && full >= keys, || {
         format!("{evicted} keys were evicted; {keys} before, {full} while the memory was full")
     });

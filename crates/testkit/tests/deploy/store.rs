@@ -1,0 +1,185 @@
+//! The Redis of compose: a real one, started by the command of compose with the file of compose.
+
+use std::fs;
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::tools::{deploy, read, run, yaml};
+
+const PASSWORD: &str = "0b7f1f0c-8a55-4a3e-9d0e-6a1f3d6f2a10";
+/// Longest wait for it to start; the machine may be compiling at the same time.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+#[tokio::test]
+async fn redis_keeps_and_never_evicts_and_asks_for_the_password() {
+    let folder = tempfile::tempdir().unwrap();
+    let port = free_port();
+    let config = read(&deploy("compose/redis/redis.conf"))
+        .replace("port 6379", &format!("port {port}"))
+        .replace("bind * -::*", "bind 127.0.0.1")
+        .replace("dir /data", &format!("dir {}", folder.path().display()));
+    fs::write(folder.path().join("redis.conf"), config).unwrap();
+    let redis = Redis::start("compose/docker-compose.yaml", folder.path());
+    let refused = ask(port, "PING").await;
+    assert!(refused.starts_with("-NOAUTH"), "{refused}");
+    for (setting, value) in [
+        ("maxmemory-policy", "noeviction"),
+        ("maxmemory", "4294967296"),
+        ("appendonly", "yes"),
+        ("appendfsync", "everysec"),
+    ] {
+        let answer = ask(port, &format!("AUTH {PASSWORD}\r\nCONFIG GET {setting}")).await;
+        assert!(
+            answer.lines().any(|line| line == value),
+            "{setting}: {answer}"
+        );
+    }
+    let arguments = fs::read_to_string(format!("/proc/{}/cmdline", redis.0.id())).unwrap();
+    assert!(!arguments.contains(PASSWORD), "{arguments}");
+}
+
+#[tokio::test]
+async fn redis_takes_the_tls_file_and_then_speaks_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let port = free_port();
+    let (key, certificate) = (path.join("redis.key"), path.join("redis.crt"));
+    let made = [
+        "req",
+        "-x509",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:prime256v1",
+        "-nodes",
+    ];
+    run(Command::new("openssl")
+        .args(made)
+        .args(["-subj", "/CN=redis", "-keyout"])
+        .arg(&key)
+        .arg("-out")
+        .arg(&certificate));
+    let plain = read(&deploy("compose/redis/redis.conf"))
+        .replace("bind * -::*", "bind 127.0.0.1")
+        .replace("dir /data", &format!("dir {}", path.display()));
+    fs::write(path.join("plain.conf"), plain).unwrap();
+    let tls = read(&deploy("compose/redis/redis-tls.conf"))
+        .replace(
+            "/etc/redis/plain.conf",
+            &path.join("plain.conf").display().to_string(),
+        )
+        .replace("tls-port 6379", &format!("tls-port {port}"))
+        .replace(
+            "/etc/baton-tls/redis.crt",
+            &certificate.display().to_string(),
+        )
+        .replace("/etc/baton-tls/ca.crt", &certificate.display().to_string())
+        .replace("/run/secrets/redis_key", &key.display().to_string());
+    fs::write(path.join("redis.conf"), tls).unwrap();
+    let _redis = Redis::start("compose/docker-compose.yaml", path);
+    let answer = ask(port, "PING").await;
+    assert!(
+        !answer.contains("PONG") && !answer.contains("NOAUTH"),
+        "it does not speak without TLS: {answer}"
+    );
+    let asked = |with: &[&str]| {
+        let mut command = Command::new("openssl");
+        command
+            .args(["s_client", "-quiet", "-verify_return_error", "-CAfile"])
+            .arg(&certificate);
+        command
+            .args(["-connect", &format!("127.0.0.1:{port}")])
+            .args(with)
+            .stdin(Stdio::piped());
+        let mut child = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let words = format!("AUTH {PASSWORD}\r\nPING\r\nQUIT\r\n");
+        std::io::Write::write_all(&mut child.stdin.take().unwrap(), words.as_bytes()).unwrap();
+        String::from_utf8_lossy(&child.wait_with_output().unwrap().stdout).into_owned()
+    };
+    let identity = [
+        "-cert",
+        certificate.to_str().unwrap(),
+        "-key",
+        key.to_str().unwrap(),
+    ];
+    assert!(asked(&identity).contains("+PONG"));
+    assert!(
+        !asked(&[]).contains("+PONG"),
+        "a client without a certificate is refused"
+    );
+}
+
+/// Killed when it is dropped.
+struct Redis(Child);
+
+impl Redis {
+    /// Runs the entry point of the service in a compose file, with a file of this machine instead of the container's.
+    fn start(compose: &str, folder: &Path) -> Self {
+        let file = yaml(&deploy(compose));
+        let entry: Vec<&str> = file["services"]["redis"]["entrypoint"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|w| w.as_str().unwrap())
+            .collect();
+        let config = folder.join("redis.conf").display().to_string();
+        // Compose writes two dollars for one.
+        let script = entry[2]
+            .replace("$$", "$")
+            .replace("/etc/redis/redis.conf", &config);
+        assert_ne!(script, entry[2]);
+        let output = fs::File::create(folder.join("output")).unwrap();
+        let started = Command::new(entry[0])
+            .args([entry[1], &script])
+            .env("REDIS_PASSWORD", PASSWORD)
+            .stdout(output.try_clone().unwrap())
+            .stderr(output)
+            .spawn();
+        Self(started.unwrap())
+    }
+}
+
+impl Drop for Redis {
+    fn drop(&mut self) {
+        let _killed = self.0.kill();
+        let _ended = self.0.wait();
+    }
+}
+
+/// Asks once it listens, and reads until it has said all that it has to say.
+async fn ask(port: u16, words: &str) -> String {
+    let asked = async {
+        let mut stream = loop {
+            match TcpStream::connect(("127.0.0.1", port)).await {
+                Ok(stream) => break stream,
+                Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
+            }
+        };
+        let words = format!("{words}\r\nQUIT\r\n");
+        stream.write_all(words.as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        // Whoever does not understand the words may cut the connection.
+        let _ended = stream.read_to_end(&mut answer).await;
+        String::from_utf8_lossy(&answer).into_owned()
+    };
+    tokio::time::timeout(PATIENCE, asked)
+        .await
+        .expect("redis-server answers (run `scripts/tools redis`)")
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind(("127.0.0.1", 0))
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port()
+}
