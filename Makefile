@@ -8,7 +8,7 @@ export PATH := $(PATH):$(CARGO_BIN)
 export BATON_ANVIL ?= $(TOOLS)/bin/anvil
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-vault soak soak-mutants bench lint fmt tools
+.PHONY: help demo fleet test test-vault soak soak-mutants bench lint fmt tools
 .PHONY: rust clippy anvil redis nginx deny sdk schemathesis deploy
 
 help: ## List what can be made
@@ -20,6 +20,9 @@ help: ## List what can be made
 
 demo: rust anvil ## Send 500 transfers, kill the engine half way, count what was executed
 	$(CARGO) run --release --locked -p baton -- demo $(ARGS)
+
+fleet: rust anvil redis nginx ## Run nginx, three instances and Redis, kill one of each under load, count what was executed
+	$(CARGO) run --release --locked -p baton -- bench --scenario topology $(ARGS)
 
 test: rust anvil redis sdk schemathesis deploy ## Run every test
 	$(CARGO) test --workspace --locked $(ARGS)
@@ -33,7 +36,7 @@ soak: rust ## Run seeds of the simulator until stopped; replay one with ARGS="--
 soak-mutants: rust ## Make deliberate mistakes, one by one, and have the simulator find each
 	$(CARGO) run --locked -p baton-sim --bin mutants -- $(ARGS)
 
-bench: rust anvil redis ## Measure: store commits, signing, then a relayer under load
+bench: rust anvil redis nginx ## Measure: store commits, signing, then a relayer under load
 	$(CARGO) bench --workspace --locked
 	$(CARGO) run --release --locked -p baton -- bench $(ARGS)
 

@@ -2,16 +2,16 @@
 //! from that which lanes it asks for and which it gives up.
 //!
 //! - Each instance has a beat in the store, which it writes four times per lease, and says what it holds and wants
-//!   whenever that changes (`record`). It reads all beats as often. Another lives for as long as its beat changes, by the
-//!   reader's own clock (`sight`); clocks of different machines are never compared.
-//! - What follows from that is a pure function (`plan`): equal shares, and nothing moves that need not. An instance asks
-//!   for what is free and assigned to it. It gives up what it holds beyond its share, once the one to whom it is assigned
-//!   says that it wants it.
-//! - None of this decides who runs a lane: the lease does. Whoever sees the others wrongly or late asks in vain or waits
-//!   for nothing, which costs commands and time. A lane that nobody has held for one and a half leases is asked for by
-//!   everybody, whatever their plans say.
-//! - Topic `fleet` is published when others should look at once: one of them has to give something up, or somebody leaves.
-//!   Topic `released/<lane>` is published when a baton was given back: whoever waits for that lane asks at once.
+//!   whenever that changes (`record`). It reads all beats as often. Another lives for as long as its beat changes, by
+//!   the reader's own clock (`sight`); clocks of different machines are never compared.
+//! - What follows from that is a pure function (`plan`): equal shares, and nothing moves that need not. An instance
+//!   asks for what is free and assigned to it. It gives up what it holds beyond its share, once the one to whom it is
+//!   assigned says that it wants it.
+//! - None of this decides who runs a lane: the lease does. Whoever sees the others wrongly or late asks in vain or
+//!   waits for nothing, which costs commands and time. A lane that nobody has held for one and a half leases is asked
+//!   for by everybody, whatever their plans say.
+//! - Topic `fleet` is published when others should look at once: one of them has to give something up, or somebody
+//!   leaves. Topic `released/<lane>` is published when a baton was given back: whoever waits for it asks at once.
 
 mod plan;
 mod record;

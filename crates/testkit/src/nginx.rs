@@ -220,7 +220,8 @@ pub fn write_nginx_files(
     write_upstreams(folder, instances)
 }
 
-/// The program that `BATON_NGINX` names, else the first where programs and servers are, or where `scripts/tools` puts it.
+/// The program that `BATON_NGINX` names, else the first where programs and servers are, or where `scripts/tools` puts
+/// it.
 ///
 /// # Errors
 /// When there is none.

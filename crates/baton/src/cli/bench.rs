@@ -33,8 +33,11 @@ Examples:
   baton bench --open 10000                           memory and restart with 10,000 open transactions
   baton bench --preset targets                       every figure that Baton commits to
   baton bench --null-node --rates 1000               the relayer alone: a node that costs nothing
-  baton bench --scenario all --short                 every scenario S1 to S14, some seconds each
+  baton bench --preset fleet-figures                 what three instances on a shared Redis take and cost
+  baton bench --scenario all --short                 every scenario S1 to S14 and F1 to F13, some seconds each
   baton bench --scenario S5,S8 --markdown bad.md     two of them for minutes
+  baton bench --scenario fleet --seconds-max 10      F1 to F13: instances behind nginx, on a Redis that has troubles
+  baton bench --scenario topology                    what is deployed, and a kill of each part of it: make fleet
   baton bench --url http://127.0.0.1:8080 --api-key KEY --relayer main \\
       --node http://127.0.0.1:8545 --proxy-port 8555 any relayer with the OpenZeppelin API,
                                                      with its rpc_urls set to http://127.0.0.1:8555
@@ -122,7 +125,11 @@ pub struct ScenarioArgs {
     /// Instead of steps: a load while node, chain, callers or the relayer's process misbehave, and whether everything
     /// was executed once all the same. S1 one sender; S2 a pool of 10; S3 a burst; S4 a dropped transaction; S5 lost
     /// answers; S6 stale counts; S7 outages; S8 SIGKILL and SIGTERM, 20 times each; S9 a fee spike; S10
-    /// reorganisations; S11 a strict pool; S12 repeated posts; S13 an account without funds; S14 a soak.
+    /// reorganisations; S11 a strict pool; S12 repeated posts; S13 an account without funds; S14 a soak. Three instances
+    /// on a shared Redis: F1 behind nginx; F2 SIGKILL; F3 a rolling restart; F4 Redis killed, and without its last
+    /// second; F5 Redis empty; F6 Sentinel's failover; F7 a cluster's failover; F8 slots that move; F9 full memory; F10
+    /// pauses; F11 a slow wire; F12 floods; F13 a partition. `fleet` names F1 to F13, and `topology` is what `make fleet`
+    /// plays.
     #[arg(long, value_delimiter = ',', value_enum, ignore_case = true, hide_possible_values = true,
         value_name = "NAME,…",
         conflicts_with_all = ["url", "open", "search", "null_node", "preset", "rates", "warm_up", "measure"])]
@@ -248,6 +255,8 @@ impl ScenarioName {
 pub enum Preset {
     /// Every figure that Baton commits to, beside its target.
     Targets,
+    /// What several instances on a shared Redis take and cost.
+    FleetFigures,
 }
 
 /// A relayer that runs already.

@@ -2,6 +2,7 @@
 
 mod blocks;
 mod direct;
+mod fleet_figures;
 mod keys;
 mod load;
 mod null_node;
@@ -55,8 +56,10 @@ async fn measure(runner: &mut Runner, arguments: &BenchArgs) -> Result<()> {
         return scenario::run(runner, &arguments.scenario).await;
     }
     let load = &arguments.load;
-    if load.preset == Some(Preset::Targets) {
-        return targets::run(runner).await;
+    match load.preset {
+        Some(Preset::Targets) => return targets::run(runner).await,
+        Some(Preset::FleetFigures) => return fleet_figures::run(runner).await,
+        None => {}
     }
     let first = load.rates.first().copied().unwrap_or(100);
     if let Some(count) = load.open {

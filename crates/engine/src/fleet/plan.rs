@@ -48,8 +48,11 @@ pub(super) fn plan(situation: &Situation<'_>) -> Plan {
     let mut table = Table::new(situation);
     let pool = table.pool();
     let assigned = table.assign(&pool);
-    let mine = table.seats.iter().position(|seat| seat.id == situation.me);
-    let sought = assigned.iter().filter(|(_, seat)| Some(**seat) == mine);
+    let mine = table
+        .places
+        .iter()
+        .position(|place| place.id == situation.me);
+    let sought = assigned.iter().filter(|(_, place)| Some(**place) == mine);
     let mut seek: BTreeSet<LaneId> = sought.map(|(lane, _)| (*lane).clone()).collect();
     let is_draining = |id| situation.members.get(id).is_none_or(|me| me.is_draining);
     if !is_draining(situation.me) {
@@ -64,7 +67,7 @@ pub(super) fn plan(situation: &Situation<'_>) -> Plan {
 }
 
 /// A live instance at the table.
-struct Seat<'a> {
+struct Place<'a> {
     id: &'a str,
     hash: u64,
     member: &'a Member,
@@ -78,15 +81,15 @@ struct Seat<'a> {
 
 struct Table<'a> {
     /// By id.
-    seats: Vec<Seat<'a>>,
+    places: Vec<Place<'a>>,
     lanes: &'a BTreeSet<LaneId>,
-    /// Who holds a lane: an index into `seats`.
+    /// Who holds a lane: an index into `places`.
     holders: BTreeMap<&'a LaneId, usize>,
 }
 
 impl<'a> Table<'a> {
     fn new(situation: &Situation<'a>) -> Self {
-        let seats = situation.members.iter().map(|(id, member)| Seat {
+        let places = situation.members.iter().map(|(id, member)| Place {
             id,
             hash: hash(id),
             member,
@@ -95,7 +98,7 @@ impl<'a> Table<'a> {
             room: 0,
         });
         let mut table = Self {
-            seats: seats.collect(),
+            places: places.collect(),
             lanes: situation.lanes,
             holders: BTreeMap::new(),
         };
@@ -108,8 +111,8 @@ impl<'a> Table<'a> {
     /// that they lost it.
     fn find_holders(&mut self) {
         let mut latest: BTreeMap<&'a LaneId, (Epoch, usize)> = BTreeMap::new();
-        for (index, seat) in self.seats.iter().enumerate() {
-            let held = seat.member.holds.iter();
+        for (index, place) in self.places.iter().enumerate() {
+            let held = place.member.holds.iter();
             for (lane, epoch) in held.filter(|(lane, _)| self.lanes.contains(lane)) {
                 let claim = latest.entry(lane).or_insert((*epoch, index));
                 *claim = (*claim).max((*epoch, index));
@@ -117,25 +120,25 @@ impl<'a> Table<'a> {
         }
         for (lane, (_, index)) in latest {
             self.holders.insert(lane, index);
-            self.seats[index].held.insert(lane);
+            self.places[index].held.insert(lane);
         }
     }
 
     /// Equal shares. What does not divide goes to those who hold most, so that nothing moves for its sake.
     fn set_quotas(&mut self) {
-        let mut takers: Vec<usize> = (0..self.seats.len())
-            .filter(|index| !self.seats[*index].member.is_draining)
+        let mut takers: Vec<usize> = (0..self.places.len())
+            .filter(|index| !self.places[*index].member.is_draining)
             .collect();
         let Some(share) = self.lanes.len().checked_div(takers.len()) else {
             return;
         };
         let extra = self.lanes.len() % takers.len();
         // Stable: those who hold equally many stay in the order of their ids.
-        takers.sort_by_key(|index| std::cmp::Reverse(self.seats[*index].held.len()));
+        takers.sort_by_key(|index| std::cmp::Reverse(self.places[*index].held.len()));
         for (rank, index) in takers.into_iter().enumerate() {
-            let seat = &mut self.seats[index];
-            seat.quota = share + usize::from(rank < extra);
-            seat.room = seat.quota.saturating_sub(seat.held.len());
+            let place = &mut self.places[index];
+            place.quota = share + usize::from(rank < extra);
+            place.room = place.quota.saturating_sub(place.held.len());
         }
     }
 
@@ -143,16 +146,16 @@ impl<'a> Table<'a> {
     fn pool(&self) -> BTreeSet<&'a LaneId> {
         let held = |lane: &&LaneId| self.holders.contains_key(*lane);
         let mut pool: BTreeSet<&LaneId> = self.lanes.iter().filter(|lane| !held(lane)).collect();
-        for seat in self
-            .seats
+        for place in self
+            .places
             .iter()
-            .filter(|seat| seat.held.len() > seat.quota)
+            .filter(|place| place.held.len() > place.quota)
         {
-            let mut lanes: Vec<&'a LaneId> = seat.held.iter().copied().collect();
+            let mut lanes: Vec<&'a LaneId> = place.held.iter().copied().collect();
             lanes.sort_by_cached_key(|lane| {
-                std::cmp::Reverse(score(seat.hash, hash(lane.as_str())))
+                std::cmp::Reverse(score(place.hash, hash(lane.as_str())))
             });
-            pool.extend(lanes.drain(seat.quota..));
+            pool.extend(lanes.drain(place.quota..));
         }
         pool
     }
@@ -165,23 +168,23 @@ impl<'a> Table<'a> {
             let holder = self.holders.get(lane).copied();
             let lane_hash = hash(lane.as_str());
             let best = |has_room: bool| {
-                let seats = self.seats.iter().enumerate();
-                let takers = seats.filter(|(index, seat)| {
+                let places = self.places.iter().enumerate();
+                let takers = places.filter(|(index, place)| {
                     Some(*index) != holder
-                        && !seat.member.is_draining
-                        && !seat.member.shuns.contains(*lane)
-                        && (seat.room > 0 || !has_room)
+                        && !place.member.is_draining
+                        && !place.member.shuns.contains(*lane)
+                        && (place.room > 0 || !has_room)
                 });
-                let best = takers.max_by_key(|(index, seat)| {
-                    (score(seat.hash, lane_hash), std::cmp::Reverse(*index))
+                let best = takers.max_by_key(|(index, place)| {
+                    (score(place.hash, lane_hash), std::cmp::Reverse(*index))
                 });
                 best.map(|(index, _)| index)
             };
-            let is_left = holder.is_none_or(|holder| self.seats[holder].member.is_draining);
+            let is_left = holder.is_none_or(|holder| self.places[holder].member.is_draining);
             // Rather too many on one than a lane on none.
             let chosen = best(true).or_else(|| is_left.then(|| best(false)).flatten());
             if let Some(index) = chosen {
-                self.seats[index].room = self.seats[index].room.saturating_sub(1);
+                self.places[index].room = self.places[index].room.saturating_sub(1);
                 assigned.insert(*lane, index);
             }
         }
@@ -196,17 +199,17 @@ impl<'a> Table<'a> {
         assigned: &BTreeMap<&'a LaneId, usize>,
     ) -> BTreeMap<LaneId, String> {
         let mut cede = BTreeMap::new();
-        let Some(me) = self.seats.iter().find(|seat| seat.id == situation.me) else {
+        let Some(me) = self.places.iter().find(|place| place.id == situation.me) else {
             return cede;
         };
         let mut surplus = me.held.len().saturating_sub(me.quota);
         if surplus == 0 {
             return cede;
         }
-        let takers = self.seats.iter().enumerate();
-        let takers = takers.filter(|(_, seat)| seat.id != me.id && !seat.member.is_draining);
-        let mut rooms: Vec<(usize, &Seat<'a>, usize)> = takers
-            .map(|(index, seat)| (index, seat, seat.quota.saturating_sub(seat.held.len())))
+        let takers = self.places.iter().enumerate();
+        let takers = takers.filter(|(_, place)| place.id != me.id && !place.member.is_draining);
+        let mut rooms: Vec<(usize, &Place<'a>, usize)> = takers
+            .map(|(index, place)| (index, place, place.quota.saturating_sub(place.held.len())))
             .collect();
         for as_planned in [true, false] {
             for (index, taker, room) in &mut rooms {

@@ -1,6 +1,7 @@
 //! The Redis of compose: a real one, started by the command of compose with the file of compose.
 
 use std::fs;
+use std::io::Write;
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -9,7 +10,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::tools::{deploy, read, run, yaml};
+use crate::tools::{deploy, output, read, run, told, yaml};
 
 const PASSWORD: &str = "0b7f1f0c-8a55-4a3e-9d0e-6a1f3d6f2a10";
 /// Longest wait for it to start; the machine may be compiling at the same time.
@@ -18,13 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 #[tokio::test]
 async fn redis_keeps_and_never_evicts_and_asks_for_the_password() {
     let folder = tempfile::tempdir().unwrap();
-    let port = free_port();
-    let config = read(&deploy("compose/redis/redis.conf"))
-        .replace("port 6379", &format!("port {port}"))
-        .replace("bind * -::*", "bind 127.0.0.1")
-        .replace("dir /data", &format!("dir {}", folder.path().display()));
-    fs::write(folder.path().join("redis.conf"), config).unwrap();
-    let redis = Redis::start("compose/docker-compose.yaml", folder.path());
+    let (redis, port) = start_plain(folder.path());
     let refused = ask(port, "PING").await;
     assert!(refused.starts_with("-NOAUTH"), "{refused}");
     for (setting, value) in [
@@ -41,6 +36,46 @@ async fn redis_keeps_and_never_evicts_and_asks_for_the_password() {
     }
     let arguments = fs::read_to_string(format!("/proc/{}/cmdline", redis.0.id())).unwrap();
     assert!(!arguments.contains(PASSWORD), "{arguments}");
+}
+
+#[tokio::test]
+async fn a_backup_is_restored_with_the_append_only_file_that_redis_reads() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, backup) = (folder.path().join("data"), folder.path().join("dump.rdb"));
+    fs::create_dir(&data).unwrap();
+    let (redis, port) = start_plain(&data);
+    ask(
+        port,
+        &format!("AUTH {PASSWORD}\r\nSET kept 1\r\nSAVE\r\nSET later 2"),
+    )
+    .await;
+    fs::copy(data.join("dump.rdb"), &backup).unwrap();
+    drop(redis);
+    let restore = |dump: &Path| {
+        let mut command = Command::new(deploy("compose/redis/restore.sh"));
+        command.arg(dump).arg(&data);
+        command
+    };
+    fs::write(folder.path().join("damaged.rdb"), "REDIS0011 and no more").unwrap();
+    let refused = output(&mut restore(&folder.path().join("damaged.rdb")));
+    assert!(
+        !refused.status.success() && data.join("appendonlydir").exists(),
+        "{}",
+        told(&refused)
+    );
+    let restored = run(&mut restore(&backup));
+    assert!(
+        told(&restored).contains("restore: 1 keys"),
+        "{}",
+        told(&restored)
+    );
+    let (_redis, port) = start_plain(&data);
+    let answer = ask(
+        port,
+        &format!("AUTH {PASSWORD}\r\nGET kept\r\nEXISTS later"),
+    )
+    .await;
+    assert_eq!(answer, "+OK\r\n$1\r\n1\r\n:0\r\n+OK\r\n");
 }
 
 #[tokio::test]
@@ -87,24 +122,7 @@ async fn redis_takes_the_tls_file_and_then_speaks_nothing_else() {
         !answer.contains("PONG") && !answer.contains("NOAUTH"),
         "it does not speak without TLS: {answer}"
     );
-    let asked = |with: &[&str]| {
-        let mut command = Command::new("openssl");
-        command
-            .args(["s_client", "-quiet", "-verify_return_error", "-CAfile"])
-            .arg(&certificate);
-        command
-            .args(["-connect", &format!("127.0.0.1:{port}")])
-            .args(with)
-            .stdin(Stdio::piped());
-        let mut child = command
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let words = format!("AUTH {PASSWORD}\r\nPING\r\nQUIT\r\n");
-        std::io::Write::write_all(&mut child.stdin.take().unwrap(), words.as_bytes()).unwrap();
-        String::from_utf8_lossy(&child.wait_with_output().unwrap().stdout).into_owned()
-    };
+    let asked = |with: &[&str]| ask_encrypted(port, &certificate, with);
     let identity = [
         "-cert",
         certificate.to_str().unwrap(),
@@ -116,6 +134,39 @@ async fn redis_takes_the_tls_file_and_then_speaks_nothing_else() {
         !asked(&[]).contains("+PONG"),
         "a client without a certificate is refused"
     );
+}
+
+/// The Redis of compose without TLS, on a free port and with its data in a folder.
+fn start_plain(folder: &Path) -> (Redis, u16) {
+    let port = free_port();
+    let config = read(&deploy("compose/redis/redis.conf"))
+        .replace("port 6379", &format!("port {port}"))
+        .replace("bind * -::*", "bind 127.0.0.1")
+        .replace("dir /data", &format!("dir {}", folder.display()));
+    fs::write(folder.join("redis.conf"), config).unwrap();
+    (Redis::start("compose/docker-compose.yaml", folder), port)
+}
+
+/// Asks over TLS, as an authority's client with further arguments of `openssl s_client`.
+fn ask_encrypted(port: u16, authority: &Path, with: &[&str]) -> String {
+    let mut command = Command::new("openssl");
+    command
+        .args(["s_client", "-quiet", "-verify_return_error", "-CAfile"])
+        .arg(authority);
+    command
+        .args(["-connect", &format!("127.0.0.1:{port}")])
+        .args(with);
+    let client = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn();
+    let mut client = client.unwrap();
+    let words = format!("AUTH {PASSWORD}\r\nPING\r\nQUIT\r\n");
+    // Who is refused may be gone before it has said everything.
+    let _said = client.stdin.take().unwrap().write_all(words.as_bytes());
+    let output = client.wait_with_output().unwrap();
+    String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
 /// Killed when it is dropped.
@@ -155,25 +206,29 @@ impl Drop for Redis {
     }
 }
 
-/// Asks once it listens, and reads until it has said all that it has to say.
+/// Asks once it listens and has read its files, and reads until it has said all that it has to say.
 async fn ask(port: u16, words: &str) -> String {
     let asked = async {
-        let mut stream = loop {
-            match TcpStream::connect(("127.0.0.1", port)).await {
-                Ok(stream) => break stream,
-                Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
+        loop {
+            match ask_once(port, words).await {
+                Ok(answer) if !answer.contains("-LOADING") => return answer,
+                Ok(_) | Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
             }
-        };
-        let words = format!("{words}\r\nQUIT\r\n");
-        stream.write_all(words.as_bytes()).await.unwrap();
-        let mut answer = Vec::new();
-        // Whoever does not understand the words may cut the connection.
-        let _ended = stream.read_to_end(&mut answer).await;
-        String::from_utf8_lossy(&answer).into_owned()
+        }
     };
-    tokio::time::timeout(PATIENCE, asked)
-        .await
-        .expect("redis-server answers (run `scripts/tools redis`)")
+    let answer = tokio::time::timeout(PATIENCE, asked).await;
+    answer.expect("redis-server answers (run `scripts/tools redis`)")
+}
+
+async fn ask_once(port: u16, words: &str) -> std::io::Result<String> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).await?;
+    stream
+        .write_all(format!("{words}\r\nQUIT\r\n").as_bytes())
+        .await?;
+    let mut answer = Vec::new();
+    // Whoever does not understand the words may cut the connection.
+    let _ended = stream.read_to_end(&mut answer).await;
+    Ok(String::from_utf8_lossy(&answer).into_owned())
 }
 
 fn free_port() -> u16 {

@@ -170,7 +170,7 @@ fn whole(rate: f64) -> u32 {
     rate.clamp(0.0, 20_000.0) as u32
 }
 
-fn line(step: &Step) -> String {
+pub(super) fn line(step: &Step) -> String {
     let times = |times: Option<super::stats::Percentiles>| {
         times.map_or_else(|| "-".to_owned(), |t| format!("{:.1}/{:.1}", t.p50, t.p99))
     };

@@ -77,6 +77,24 @@ pub(super) async fn run(runner: &mut Runner, arguments: &ScenarioArgs) -> Result
     Ok(())
 }
 
+/// Plays some of them in their long form, whatever their arguments.
+pub(super) async fn play_long(plan: &Plan, names: &[ScenarioName]) -> Result<Vec<Trial>> {
+    let arguments = ScenarioArgs {
+        scenario: names.to_vec(),
+        short: false,
+        seconds_max: None,
+        scenario_rate: None,
+    };
+    let form = Form::new(plan, &arguments)?;
+    let mut trials = Vec::new();
+    for name in names {
+        let trial = play(*name, &form).await?;
+        say(trial.line())?;
+        trials.push(trial);
+    }
+    Ok(trials)
+}
+
 async fn play(name: ScenarioName, form: &Form) -> Result<Trial> {
     match name {
         ScenarioName::S1 => steady::one_sender(form).await,

@@ -39,10 +39,10 @@ pub(super) struct Target {
     pub(super) figure: &'static str,
     pub(super) unit: Unit,
     pub(super) better: Better,
-    /// What has to be reached.
-    pub(super) target: f64,
+    /// What has to be reached, if anything.
+    pub(super) target: Option<f64>,
     /// What would be good.
-    pub(super) goal: f64,
+    pub(super) goal: Option<f64>,
     pub(super) measured: Option<f64>,
 }
 
@@ -54,6 +54,7 @@ pub(super) enum Unit {
     Milliseconds,
     Microseconds,
     Megabytes,
+    Bytes,
     Requests,
 }
 
@@ -66,25 +67,28 @@ pub(super) enum Better {
 }
 
 impl Target {
-    /// Whether the target is reached.
+    /// Whether it was measured, and the target is reached if there is one.
     pub(super) fn is_met(&self) -> bool {
         self.measured.is_some_and(|measured| match self.better {
-            Better::More => measured >= self.target,
-            Better::Less => measured <= self.target,
+            Better::More => self.target.is_none_or(|target| measured >= target),
+            Better::Less => self.target.is_none_or(|target| measured <= target),
         })
     }
 
     pub(super) fn target_text(&self) -> String {
-        self.unit.text(self.target)
+        self.text(self.target)
     }
 
     pub(super) fn goal_text(&self) -> String {
-        self.unit.text(self.goal)
+        self.text(self.goal)
     }
 
     pub(super) fn measured_text(&self) -> String {
-        self.measured
-            .map_or_else(|| "-".to_owned(), |measured| self.unit.text(measured))
+        self.text(self.measured)
+    }
+
+    fn text(&self, number: Option<f64>) -> String {
+        number.map_or_else(|| "-".to_owned(), |number| self.unit.text(number))
     }
 }
 
@@ -95,6 +99,7 @@ impl Unit {
             Self::Milliseconds => format!("{number:.1} ms"),
             Self::Microseconds => format!("{number:.0} us"),
             Self::Megabytes => format!("{number:.0} MB"),
+            Self::Bytes => format!("{number:.0} B"),
             Self::Requests => format!("{number:.2}"),
         }
     }
@@ -241,8 +246,8 @@ fn table(values: [Option<f64>; 11]) -> Vec<Target> {
             figure,
             unit,
             better,
-            target,
-            goal,
+            target: Some(target),
+            goal: Some(goal),
             measured,
         })
         .collect()

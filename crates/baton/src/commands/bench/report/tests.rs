@@ -71,8 +71,8 @@ fn report() -> Report {
             figure: "accepted, p99",
             unit: Unit::Milliseconds,
             better: Better::Less,
-            target: 15.0,
-            goal: 5.0,
+            target: Some(15.0),
+            goal: Some(5.0),
             measured: Some(20.0),
         }],
     }

@@ -62,6 +62,12 @@ impl Trial {
         self.problems.is_empty() && self.counts.is_exact()
     }
 
+    /// The first of its figures that has a name.
+    pub(in crate::commands::bench) fn figure_named(&self, name: &str) -> Option<f64> {
+        let mut figures = self.figures.iter();
+        Some(figures.find(|figure| figure.name == name)?.value)
+    }
+
     /// All figures of its own, in words.
     pub(in crate::commands::bench) fn figures_text(&self) -> String {
         let texts: Vec<String> = self.figures.iter().map(Figure::text).collect();

@@ -14,17 +14,14 @@ use super::super::{Form, Trial};
 use super::{Ending, FLEET, PERSISTENT, live, setting};
 use crate::commands::bench::load::Manner;
 use crate::commands::bench::plan::{Entry, Fleet};
-use crate::commands::bench::stats::{Percentiles, float, milliseconds, ratio};
+use crate::commands::bench::stats::{Percentiles, float, ratio};
 
 /// Most that the busiest instance may be called, as a multiple of the idlest.
 const SPREAD_MAX: f64 = 2.0;
 /// How often a draining instance is asked whether it is ready.
 const PROBE: Duration = Duration::from_millis(2);
-/// Longest time from a kill to the lane's next broadcast: a lease, a share of it until the successor
-/// asks, its start, and time for a machine that is shared with others.
-const KILLED_MAX: Duration = Duration::from_secs(3);
-/// The same for an instance that ends in peace, on a machine that is shared with others.
-const DRAINED_MAX: Duration = Duration::from_secs(1);
+/// Longest silence of a lane that is handed over, without the lease that would run out otherwise.
+const HANDED_OVER_MAX: Duration = Duration::from_secs(1);
 
 /// F1: nothing goes wrong.
 pub(in super::super) async fn steady(form: &Form) -> Result<Trial> {
@@ -93,14 +90,7 @@ pub(in super::super) async fn kills(form: &Form) -> Result<Trial> {
     stage.require_all_accepted(&played);
     stage.trial.figure("kills", float(endings.len()), "");
     stage.trial.figure("posts that failed", float(failures), "");
-    let times = stage.takeovers(&endings)?;
-    if let Some(times) = stage.tell_takeovers(times) {
-        stage
-            .trial
-            .require(times.max <= milliseconds(KILLED_MAX), || {
-                format!("a lane was silent for {} ms after a kill", times.max)
-            });
-    }
+    stage.tell_takeovers(&endings, form.silent_max())?;
     stage
         .trial
         .require(failures > 0, || "no caller noticed anything".to_owned());
@@ -142,18 +132,12 @@ pub(in super::super) async fn rolling_restart(form: &Form) -> Result<Trial> {
     stage
         .trial
         .figure("answers \"not ready\" meanwhile", float(unready), "");
-    let times = stage.takeovers(&endings)?;
-    let handed = !times.is_empty();
-    stage
-        .trial
-        .require(handed, || "no lane was handed over".to_owned());
-    if let Some(times) = stage.tell_takeovers(times) {
-        stage
-            .trial
-            .require(times.max <= milliseconds(DRAINED_MAX), || {
-                format!("a lane was silent for {} ms after SIGTERM", times.max)
-            });
-    }
+    let longest = if form.short {
+        form.silent_max()
+    } else {
+        HANDED_OVER_MAX
+    };
+    stage.tell_takeovers(&endings, longest)?;
     let absorbed = absorbed(&stage)?;
     stage
         .trial

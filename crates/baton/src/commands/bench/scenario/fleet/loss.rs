@@ -152,9 +152,6 @@ async fn finish(stage: &mut Stage, running: Running, adopted: usize) -> Result<(
     stage
         .trial
         .figure("nonces skipped", float(played.sends.no_ops), "");
-    stage
-        .trial
-        .require(failures > 0, || "no caller noticed anything".to_owned());
     Ok(())
 }
 

@@ -54,7 +54,11 @@ pub(in super::super) async fn full_memory(form: &Form) -> Result<Trial> {
     let meanwhile = running.load.accepted() - before;
     let full = info_of_lanes(&stage).await?;
     let evicted = info(stage.shared()?.server()?, "evicted_keys").await?;
-    let mut logs = stage.world.engines.iter().map(|engine| engine.process.log());
+    let mut logs = stage
+        .world
+        .engines
+        .iter()
+        .map(|engine| engine.process.log());
     let logged = logs.any(|log| log.is_ok_and(|log| log.contains("'maxmemory'")));
     let accounts = stage.world.accounts.clone();
     let raised = Instant::now();

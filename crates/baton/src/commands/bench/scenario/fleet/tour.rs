@@ -66,8 +66,7 @@ pub(in super::super) async fn tour(form: &Form) -> Result<Trial> {
     trial.require(passed_on > 0.0, || {
         "nginx had nothing to give to another instance".to_owned()
     });
-    let times = stage.takeovers(&endings)?;
-    stage.tell_takeovers(times);
+    stage.tell_takeovers(&endings, form.silent_max())?;
     tracing::debug!(elapsed = ?began.elapsed(), "the tour is over");
     stage.close().await
 }

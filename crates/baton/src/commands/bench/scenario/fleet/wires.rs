@@ -19,8 +19,6 @@ const TRIPS_MAX: f64 = 2.0;
 const SHARED_MS: f64 = 50.0;
 /// Leases that a partition lasts, by default 1.2 s each.
 const LEASE: Duration = Duration::from_millis(1200);
-/// Longest silence of a lane whose holder was cut off.
-const SILENT_MAX: Duration = Duration::from_secs(3);
 
 /// F11: every round trip to the store takes 50 ms.
 pub(in super::super) async fn slow_wire(form: &Form) -> Result<Trial> {
@@ -108,14 +106,7 @@ pub(in super::super) async fn partition(form: &Form) -> Result<Trial> {
     stage.require_all_accepted(&played);
     stage.trial.figure("partitions", float(endings.len()), "");
     stage.trial.figure("posts that failed", float(failures), "");
-    let times = stage.takeovers(&endings)?;
-    if let Some(times) = stage.tell_takeovers(times) {
-        stage
-            .trial
-            .require(times.max <= milliseconds(SILENT_MAX), || {
-                format!("a lane was silent for {} ms", times.max)
-            });
-    }
+    stage.tell_takeovers(&endings, form.silent_max())?;
     stage
         .trial
         .figure("sent by who was cut off after its lease", float(late), "");
