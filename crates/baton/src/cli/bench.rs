@@ -125,11 +125,11 @@ pub struct ScenarioArgs {
     /// Instead of steps: a load while node, chain, callers or the relayer's process misbehave, and whether everything
     /// was executed once all the same. S1 one sender; S2 a pool of 10; S3 a burst; S4 a dropped transaction; S5 lost
     /// answers; S6 stale counts; S7 outages; S8 SIGKILL and SIGTERM, 20 times each; S9 a fee spike; S10
-    /// reorganisations; S11 a strict pool; S12 repeated posts; S13 an account without funds; S14 a soak. Three instances
-    /// on a shared Redis: F1 behind nginx; F2 SIGKILL; F3 a rolling restart; F4 Redis killed, and without its last
-    /// second; F5 Redis empty; F6 Sentinel's failover; F7 a cluster's failover; F8 slots that move; F9 full memory; F10
-    /// pauses; F11 a slow wire; F12 floods; F13 a partition. `fleet` names F1 to F13, and `topology` is what `make fleet`
-    /// plays.
+    /// reorganisations; S11 a strict pool; S12 repeated posts; S13 an account without funds; S14 a soak. Three
+    /// instances on a shared Redis: F1 behind nginx; F2 SIGKILL; F3 a rolling restart; F4 Redis killed, and without its
+    /// last second; F5 Redis empty; F6 Sentinel's failover; F7 a cluster's failover; F8 slots that move; F9 full
+    /// memory; F10 pauses; F11 a slow wire; F12 floods; F13 a partition. `fleet` names F1 to F13; `topology` is what
+    /// `make fleet` plays.
     #[arg(long, value_delimiter = ',', value_enum, ignore_case = true, hide_possible_values = true,
         value_name = "NAME,…",
         conflicts_with_all = ["url", "open", "search", "null_node", "preset", "rates", "warm_up", "measure"])]
@@ -240,13 +240,14 @@ impl ScenarioName {
     }
 
     fn each(self) -> Vec<Self> {
-        match self {
-            Self::All => [&ONE_INSTANCE[..], &FLEETS].concat(),
-            Self::Fleet => FLEETS.to_vec(),
-            Self::S8 => vec![Self::S8Kill, Self::S8Term],
-            Self::F4 => vec![Self::F4Kill, Self::F4Cut],
-            one => vec![one],
-        }
+        let several = [
+            (Self::All, [&ONE_INSTANCE[..], &FLEETS].concat()),
+            (Self::Fleet, FLEETS.to_vec()),
+            (Self::S8, vec![Self::S8Kill, Self::S8Term]),
+            (Self::F4, vec![Self::F4Kill, Self::F4Cut]),
+        ];
+        let found = several.into_iter().find(|(name, _)| *name == self);
+        found.map_or_else(|| vec![self], |(_, names)| names)
     }
 }
 
