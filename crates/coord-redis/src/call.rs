@@ -132,6 +132,7 @@ impl Caller {
         search: &mut Search,
     ) -> Result<(Arc<Link>, Connected), Failure> {
         loop {
+            let asked_for = search.ask.is_some();
             let routed = match search.ask.take() {
                 Some(host) => Ok(host),
                 None => self.nodes.route(call.slot, search.give_up).await,
@@ -139,9 +140,15 @@ impl Caller {
             let error = match routed {
                 Ok(host) => {
                     let link = Arc::clone(host.link(call.slot, call.writes));
-                    match link.connected(search.give_up).await {
-                        Ok(connected) => return Ok((link, connected)),
-                        Err(error) => error,
+                    let is_routed = !asked_for;
+                    tokio::select! {
+                        biased;
+                        connected = link.connected(search.give_up) => match connected {
+                            Ok(connected) => return Ok((link, connected)),
+                            Err(error) => error,
+                        },
+                        // Nobody has to wait for one that is not asked any more.
+                        () = self.nodes.replaced(call.slot, &host), if is_routed => continue,
                     }
                 }
                 Err(error) => error,

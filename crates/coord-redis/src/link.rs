@@ -51,7 +51,9 @@ struct Attempts {
     made: u64,
     failed: u32,
     next: Instant,
+    /// Why the last one failed, and when.
     last: NoConnection,
+    ended: Option<Instant>,
 }
 
 impl Link {
@@ -69,6 +71,7 @@ impl Link {
                 failed: 0,
                 next: Instant::now(),
                 last,
+                ended: None,
             }),
         }
     }
@@ -84,6 +87,7 @@ impl Link {
         if let Some(connected) = self.peek() {
             return Ok(connected);
         }
+        let asked = Instant::now();
         let Ok(mut attempts) = timeout_at(deadline, self.attempts.lock()).await else {
             return Err(NoConnection {
                 reason: format!("{} does not answer", self.address),
@@ -94,7 +98,8 @@ impl Link {
         if let Some(connected) = self.peek() {
             return Ok(connected);
         }
-        if attempts.next >= deadline {
+        // One attempt answers all who waited for it: each making its own would be as many pauses.
+        if attempts.ended.is_some_and(|ended| ended > asked) || attempts.next >= deadline {
             return Err(attempts.last.clone());
         }
         sleep_until(attempts.next).await;
@@ -109,6 +114,7 @@ impl Link {
                 attempts.failed = attempts.failed.saturating_add(1);
                 attempts.next = Instant::now() + pause(attempts.failed);
                 attempts.last = error.clone();
+                attempts.ended = Some(Instant::now());
                 tracing::debug!(address = %self.address, reason = error.reason, "no connection");
                 Err(error)
             }

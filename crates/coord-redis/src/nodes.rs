@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout_at};
 
 use crate::cluster;
@@ -61,6 +62,8 @@ pub(crate) struct Nodes {
     settings: Arc<Settings>,
     sentinels: Option<Sentinels>,
     state: Mutex<State>,
+    /// Told when slots may have gone to other servers.
+    rerouted: watch::Sender<()>,
     /// Held by the one that looks; when the last look was.
     looking: tokio::sync::Mutex<Option<Instant>>,
 }
@@ -101,6 +104,7 @@ impl Nodes {
             settings,
             sentinels,
             state: Mutex::new(state),
+            rerouted: watch::Sender::new(()),
             looking: tokio::sync::Mutex::default(),
         });
         if nodes.sentinels.is_some() {
@@ -136,6 +140,16 @@ impl Nodes {
         self.lock().at(slot)
     }
 
+    /// Ends when a slot is another server's. May be dropped.
+    pub(crate) async fn replaced(&self, slot: u16, host: &Arc<Host>) {
+        let mut rerouted = self.rerouted.subscribe();
+        let is_same = |now: Option<Arc<Host>>| now.is_none_or(|now| Arc::ptr_eq(&now, host));
+        while is_same(self.peek(slot)) {
+            // The sender is this value's own, so it does not end.
+            let _: Result<(), _> = rerouted.changed().await;
+        }
+    }
+
     /// Says that a server did not take a call that it should have taken.
     pub(crate) fn doubt(&self) {
         self.lock().stale = true;
@@ -149,6 +163,7 @@ impl Nodes {
         state.slots[at] = Some(host);
         // The slots around it may have moved too, but this one is known.
         state.stale = false;
+        self.rerouted.send_replace(());
     }
 
     /// A server.
@@ -212,6 +227,8 @@ impl Nodes {
             before.links().for_each(|link| link.discard_any());
             state.hosts.retain(|address, _| *address == host.address);
         }
+        drop(state);
+        self.rerouted.send_replace(());
         Ok(())
     }
 
@@ -249,6 +266,7 @@ impl Nodes {
         }
         state.known = known;
         state.stale = false;
+        self.rerouted.send_replace(());
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

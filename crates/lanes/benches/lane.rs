@@ -162,6 +162,7 @@ impl Stored {
             accounts: vec![(ACCOUNT, decode(account).expect("an account"))],
             summary: None,
             inbox: 0,
+            has_lost: false,
         }
     }
 }

@@ -77,6 +77,8 @@ pub struct Lane {
     surveyed: bool,
     /// The entry of the inbox without which unknown nonces are not judged.
     inbox_awaited: u64,
+    /// See [`Restored::has_lost`].
+    has_lost: bool,
     stage: Stage,
     summary: SummaryRecord,
     outputs: VecDeque<Output>,

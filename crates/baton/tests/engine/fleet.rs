@@ -130,6 +130,47 @@ async fn what_a_killed_instance_left_goes_on_elsewhere() {
     staying.stop().await;
 }
 
+/// Everything was mined, so nothing in a pool tells of the loss; whoever was there does.
+#[tokio::test]
+async fn a_store_that_was_emptied_stops_lanes_until_somebody_says_adopt() {
+    let server = server().await;
+    let mut world = on(&server).world().await;
+    let one = instance(&mut world, "one").await;
+    let two = instance(&mut world, "two").await;
+    let id = one.api().send(&transfer(fresh_address(1))).await;
+    one.api().reaches(&id, "confirmed").await;
+    server.command(&["FLUSHALL"]).await.unwrap();
+    until("the alarm", async || alarm(&[&one, &two]).await).await;
+    let held = two.api().send(&transfer(fresh_address(2))).await;
+    one.stop().await;
+    until("the alarm elsewhere", async || alarm(&[&two]).await).await;
+    two.stop().await;
+
+    let three = world.launch(&[]).await;
+    until("the alarm of one that saw nothing", async || {
+        alarm(&[&three]).await
+    })
+    .await;
+    assert_eq!(three.api().transaction(&held).await["status"], "pending");
+    three.stop().await;
+    let adopting = world.launch(&["--adopt"]).await;
+    adopting.api().reaches(&held, "confirmed").await;
+    adopting.stop().await;
+    assert_eq!(world.chain().nonce(world.account(0)).await, 2);
+}
+
+/// Whether one of them shows the alarm.
+async fn alarm(engines: &[&Engine]) -> Option<()> {
+    for engine in engines {
+        let ready = engine.api().get("/ready").await.body;
+        let reason = ready["reason"].as_str().unwrap_or_default();
+        if reason.contains("foreign_nonce") {
+            return Some(());
+        }
+    }
+    None
+}
+
 #[tokio::test]
 async fn what_one_instance_is_told_the_others_know() {
     let server = server().await;

@@ -37,6 +37,7 @@ pub(crate) struct Baton {
     store: SharedStore,
     lane: LaneId,
     epoch: Epoch,
+    lease: Duration,
     /// Until when this process may act on the lane; `None` once it is lost for sure.
     until: watch::Receiver<Option<Instant>>,
     keeper: JoinHandle<()>,
@@ -82,6 +83,7 @@ impl Baton {
                     store: SharedStore::clone(store),
                     lane: lane.clone(),
                     epoch,
+                    lease,
                     until,
                     keeper: tokio::spawn(keeper.keep(asked)),
                 })
@@ -114,6 +116,19 @@ impl Baton {
         self.until
             .borrow()
             .is_some_and(|until| Instant::now() < until)
+    }
+
+    /// Whether it is lost, by the store's word where it gives one.
+    pub(super) async fn is_lost(&self) -> bool {
+        if !self.may_act() {
+            return true;
+        }
+        let renewed = self.store.renew(&self.lane, self.epoch, self.lease);
+        match timeout(self.lease, renewed).await {
+            Ok(Ok(())) => false,
+            Ok(Err(LeaseError::Lost | LeaseError::Held { .. })) => true,
+            Ok(Err(LeaseError::Store(_))) | Err(_) => !self.may_act(),
+        }
     }
 
     /// Ends when this process may no longer act on the lane. May be dropped and called again.

@@ -53,10 +53,11 @@ enum Ended {
 }
 
 impl Ended {
-    /// Whoever lost the baton without noticing may have read what its successor was writing: that is no damage.
-    fn unless_lost(self, baton: &Baton) -> Self {
+    /// Whoever lost the baton without noticing may have read what its successor was writing, or half from a store that
+    /// went back in time: that is no damage.
+    async fn unless_lost(self, baton: &Baton) -> Self {
         match self {
-            Self::Failed(reason) if !baton.may_act() => {
+            Self::Failed(reason) if baton.is_lost().await => {
                 tracing::debug!(
                     reason,
                     "what was read after the baton was lost means nothing"
@@ -84,7 +85,7 @@ pub async fn run_lane(context: Arc<LaneContext>, mut stop: watch::Receiver<bool>
         let ended = held
             .await
             .unwrap_or_else(|panic| Ended::Failed(describe(&*panic)));
-        let pause = match ended.unless_lost(&baton) {
+        let pause = match ended.unless_lost(&baton).await {
             Ended::Stopping => return seeker.release(baton).await,
             Ended::Ceded => {
                 tracing::info!(%lane, "the lane is handed over");
@@ -191,9 +192,12 @@ async fn prepare(
     let text = |error: LoadError| error.to_string();
     let commits = Commits::begin(context, baton.epoch(), Arc::clone(bell)).await;
     let commits = commits.map_err(text)?;
-    let restored = load::load(&context.store, &lane, &context.relayer.accounts)
+    let mut restored = load::load(&context.store, &lane, &context.relayer.accounts)
         .await
         .map_err(text)?;
+    if let Some(fleet) = &context.fleet {
+        restored.has_lost = fleet.has_lost(&lane).await;
+    }
     let lane = Lane::restore(context.lane_config(), restored, context.clock.now());
     Ok((lane.map_err(|error| error.to_string())?, commits))
 }

@@ -3,8 +3,11 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
-use baton_coord::{Batch, Entry, Precondition, Scan, StoreError, Version, WakeEvent, Wakeups};
-use baton_lanes::record::encode;
+use baton_coord::{
+    Batch, CommitError, Entry, Precondition, Scan, StoreError, Version, WakeEvent, Wakeups,
+};
+use baton_lanes::record::{decode, encode};
+use baton_model::LaneId;
 use futures_util::{StreamExt, stream};
 use tokio::time::{Instant, sleep_until, timeout};
 
@@ -35,6 +38,8 @@ pub(super) struct Told {
     /// `None` when it is not known whether it was written.
     said: Option<Said>,
     is_draining: bool,
+    /// The last beat that was acknowledged, and its version.
+    acknowledged: Option<(u64, Version)>,
 }
 
 /// Why something is done.
@@ -132,12 +137,7 @@ impl Fleet {
             // Not known until it is known to be written.
             told.said = None;
         }
-        let written = timeout(self.op_max(), self.store.commit(batch)).await;
-        let written = match written {
-            Ok(Ok(_)) => Ok(()),
-            Ok(Err(error)) => Err(error.to_string()),
-            Err(_) => Err(SILENCE.to_owned()),
-        };
+        let written = self.write(&mut told, batch).await;
         let is_told = written.is_ok();
         self.note(&self.is_mute, TELL, written);
         if !is_told {
@@ -151,6 +151,64 @@ impl Fleet {
         if leaves || is_news && needs_others {
             self.publish(TOPIC).await;
         }
+    }
+
+    /// Writes a beat on top of the last one that was acknowledged. Where that is not there any more the store has lost
+    /// something, or was slow.
+    async fn write(&self, told: &mut Told, batch: Batch) -> Result<(), String> {
+        loop {
+            let mut batch = batch.clone();
+            let required = told.acknowledged.map(|(_, version)| version);
+            let required = required.map(|version| Precondition::At(self.me.beat_key(), version));
+            batch.require.extend(required);
+            match timeout(self.op_max(), self.store.commit(batch)).await {
+                Ok(Ok(committed)) => {
+                    told.acknowledged = Some((told.sequence, committed.version));
+                    return Ok(());
+                }
+                Ok(Err(CommitError::Precondition { .. })) if told.acknowledged.is_some() => {
+                    self.examine(told).await?;
+                }
+                Ok(Err(error)) => return Err(error.to_string()),
+                Err(_) => return Err(SILENCE.to_owned()),
+            }
+        }
+    }
+
+    /// Finds out what became of the last beat that was acknowledged.
+    async fn examine(&self, told: &mut Told) -> Result<(), String> {
+        let Some((sequence, _)) = told.acknowledged else {
+            return Ok(());
+        };
+        let (lane, key) = (lane(), self.me.beat_key());
+        let found = match timeout(self.op_max(), self.store.get(&lane, &key)).await {
+            Ok(Ok(found)) => found,
+            Ok(Err(error)) => return Err(error.to_string()),
+            Err(_) => return Err(SILENCE.to_owned()),
+        };
+        // One without an answer may have been written after it.
+        let kept = found.and_then(|entry| {
+            let beat: Beat = decode(&entry.value).ok()?;
+            (beat.sequence >= sequence).then_some((beat.sequence, entry.version))
+        });
+        if kept.is_none() {
+            tracing::warn!(
+                "the shared store has lost what it had acknowledged: it was emptied, or went back in time; lanes \
+                 whose accounts it does not know any more wait for a person"
+            );
+            self.lock().lost();
+        }
+        told.acknowledged = kept;
+        Ok(())
+    }
+
+    /// Whether the store is known to have lost what a lane had written, as of now.
+    pub(crate) async fn has_lost(&self, lane: &LaneId) -> bool {
+        let mut told = self.told.lock().await;
+        if let Err(reason) = self.examine(&mut told).await {
+            tracing::debug!(reason, "cannot see whether the store has lost anything");
+        }
+        self.lock().has_lost(lane)
     }
 
     /// Takes this instance's records away.

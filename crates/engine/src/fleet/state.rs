@@ -59,6 +59,8 @@ pub(super) struct State {
     failures: BTreeMap<LaneId, Failure>,
     /// Lanes that nobody is known to hold, and since when.
     unheld: BTreeMap<LaneId, Instant>,
+    /// Lanes that were known when the store lost what it held.
+    lost: BTreeSet<LaneId>,
     plan: Plan,
     /// Whether another has to give something up for the plan.
     pub(super) needs_others: bool,
@@ -104,6 +106,7 @@ impl State {
             held: BTreeMap::new(),
             failures: BTreeMap::new(),
             unheld: BTreeMap::new(),
+            lost: BTreeSet::new(),
             plan: Plan {
                 seek: BTreeSet::new(),
                 cede: BTreeMap::new(),
@@ -119,6 +122,16 @@ impl State {
     pub(super) fn set_lanes(&mut self, lanes: BTreeSet<LaneId>) {
         self.is_stale |= self.lanes != lanes;
         self.lanes = lanes;
+    }
+
+    /// The store has lost what it held.
+    pub(super) fn lost(&mut self) {
+        let tasks = self.orders.keys();
+        self.lost = self.lanes.iter().chain(tasks).cloned().collect();
+    }
+
+    pub(super) fn has_lost(&self, lane: &LaneId) -> bool {
+        self.lost.contains(lane)
     }
 
     /// Where a lane's orders are given. A lane with a task is one that can run here.

@@ -27,6 +27,9 @@ pub struct Restored {
     /// The last entry of the inbox that is to be taken in before a nonce that nothing here explains is anybody else's:
     /// a store that was rolled back may have kept a request in its inbox, and forgotten that it was sent.
     pub inbox: u64,
+    /// Whether the store is known to have lost what it held: an account that it does not know is then no new one, and
+    /// nonces that the chain has used may be those of requests that are forgotten.
+    pub has_lost: bool,
 }
 
 /// Why a lane cannot start from what it left.
@@ -110,6 +113,7 @@ impl Lane {
             market_asked: false,
             surveyed: false,
             inbox_awaited: restored.inbox,
+            has_lost: restored.has_lost,
             stage: Stage::default(),
             summary: restored.summary.unwrap_or_default(),
             outputs: VecDeque::from([Output::Survey]),

@@ -42,7 +42,8 @@ impl Lane {
         let (chain, settled) = (account.chain_nonce, account.settled);
         if !account.known {
             account.known = true;
-            account.begin_at(chain);
+            // Behind a loss somebody has to look before the account goes on: what was accepted may be gone.
+            account.begin_at(if self.has_lost { 0 } else { chain });
             self.stage.touch_account(view.address);
         } else if chain < settled {
             let alarm = Alarm::ChainBehind {

@@ -14,6 +14,8 @@ pub(crate) struct Store {
     pub(crate) inbox: BTreeMap<u64, Vec<u8>>,
     /// Position of the last entry ever appended.
     pub(crate) last: u64,
+    /// Whether it is known that it lost what it held.
+    pub(crate) has_lost: bool,
     /// The table's slots and accounts as they read now, so that checks need not read them again.
     slots: BTreeMap<(Address, u64), SlotRecord>,
     accounts: BTreeMap<Address, AccountRecord>,
@@ -119,6 +121,7 @@ impl Store {
                 .filter_map(|a| Some((*a, self.account(*a)?)))
                 .collect(),
             inbox: self.last,
+            has_lost: self.has_lost,
             summary: summary.map(|value| {
                 record::decode::<SummaryRecord>(value).expect("a stored summary can be read")
             }),

@@ -4,6 +4,7 @@ use baton_lanes::{Input, Output};
 use baton_model::{RequestId, Timestamp, TxSpec, TxStatus};
 
 use super::{alarm_names, only, record, spec, status, world};
+use crate::model::store::Store;
 use crate::model::{Setup, World, account};
 
 /// A world whose store was rolled back to just after the acceptance of a request that has been offered since.
@@ -132,6 +133,44 @@ fn nothing_ends_while_an_account_is_stopped_over_what_it_may_have_sent() {
     world.run();
     world.blocks(4);
     assert_eq!(status(&world, id), TxStatus::Confirmed);
+}
+
+/// What the chain shows is then not somebody else's past, but may be that of requests which nobody remembers.
+#[test]
+fn an_account_that_was_forgotten_whole_waits_for_a_person() {
+    for (is_known, alarms) in [(true, &["foreign_nonce"][..]), (false, &[])] {
+        let mut world = world(&Setup::default());
+        let lost = world.accept(spec(1));
+        world.run();
+        world.blocks(4);
+        assert_eq!(status(&world, lost), TxStatus::Confirmed);
+        world.store = Store::default();
+        world.store.has_lost = is_known;
+        world.ledger.remove(&lost);
+        world.restart(false);
+        world.run();
+        assert_eq!(alarm_names(&world), alarms);
+        let id = world.accept(spec(2));
+        world.run();
+        world.blocks(4);
+        let reached = status(&world, id);
+        if !is_known {
+            assert_eq!(reached, TxStatus::Confirmed, "the account is a new one");
+            continue;
+        }
+        assert_eq!(reached, TxStatus::Pending);
+        // Whoever starts later and saw nothing of the loss finds it all the same.
+        world.store.has_lost = false;
+        world.restart(false);
+        world.run();
+        world.blocks(4);
+        assert_eq!(status(&world, id), TxStatus::Pending);
+        world.restart(true);
+        world.run();
+        world.blocks(4);
+        assert_eq!(status(&world, id), TxStatus::Confirmed);
+        assert_eq!(world.chain.executions(&spec(2).call.data).len(), 1);
+    }
 }
 
 #[test]
