@@ -57,6 +57,7 @@ pub struct AppOptions {
 /// A running engine.
 pub struct App {
     address: SocketAddr,
+    drain_delay: Duration,
     stop_serving: signal::Sender<bool>,
     servers: Vec<JoinHandle<Drained>>,
     work: Work,
@@ -111,6 +112,7 @@ impl App {
         let servers = start_servers(&settings.server, listeners, parts, &draining);
         Ok(Self {
             address,
+            drain_delay: settings.server.drain_delay,
             stop_serving,
             servers,
             work,
@@ -134,8 +136,10 @@ impl App {
     /// nothing is left.
     pub async fn stop(self) {
         self.work.readiness.start_draining();
-        self.stop_serving.send_replace(true);
         self.work.hand_over().await;
+        // Whoever asks for readiness has to see it before connections are refused.
+        tokio::time::sleep(self.drain_delay).await;
+        self.stop_serving.send_replace(true);
         for server in self.servers {
             match server.await {
                 Ok(drained) => tracing::info!(?drained, "listener closed"),

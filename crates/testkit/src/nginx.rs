@@ -17,7 +17,7 @@ use tokio::net::TcpStream;
 /// The file that compose mounts, as it was when this crate was compiled.
 const CONFIG: &str = include_str!("../../../deploy/compose/nginx/nginx.conf");
 /// When an instance gets no more calls, and for how long: as in the `upstreams.conf` of compose.
-const FAILURES: &str = "max_fails=3 fail_timeout=5s";
+const FAILURES: &str = "max_fails=3 fail_timeout=1s";
 /// How often the start, or a change of the instances, is looked at.
 const POLL: Duration = Duration::from_millis(10);
 /// How many looks until it is given up: a minute's worth, although it takes well under a second on an idle core.

@@ -63,10 +63,10 @@ impl LanesHeld {
     }
 }
 
-/// Keeps readiness up to date until the task is ended. Every lane has to have been compared with
-/// its chain once before the process is ready, unless another process may hold it; later, a lane that cannot run makes it unready, and
-/// one with an alarm only degraded: what it accepts is durable, and held. A relayer that cannot be
-/// served here at all is told of, and the others go on.
+/// Keeps readiness up to date until the task is ended. Every lane has to have been compared with its chain once before
+/// the process is ready, unless another process may hold it; later, a lane that cannot run makes it unready where there
+/// is no other process, and one with an alarm only degraded: what it accepts is durable, and held. A relayer that cannot
+/// be served here at all is told of, and the others go on.
 pub(super) fn start(
     (statuses, snapshots): (watch::Receiver<Statuses>, watch::Receiver<Arc<Snapshot>>),
     held: LanesHeld,
@@ -133,6 +133,10 @@ fn component(state: &LaneState, is_shared: bool) -> Component {
     match state {
         // What is accepted here is durable, and whoever has the baton goes on with it.
         LaneState::Waiting if is_shared => Component::healthy().with("held", false),
+        // Another may run it. If none can, all instances would be taken away, and the other relayers with them.
+        LaneState::Failed(_) if is_shared => {
+            Component::degraded("cannot run here; the log says why")
+        }
         LaneState::Waiting => Component::unhealthy("waiting for its baton"),
         LaneState::Starting => Component::unhealthy("being compared with the chain"),
         LaneState::Running => Component::healthy(),

@@ -72,6 +72,7 @@ fn server(reader: &mut Reader<'_>) -> Option<Server> {
     let private_webhooks = reader.flag("BATON_WEBHOOK_PRIVATE_ADDRESSES", false);
     let describes_api = reader.flag("ENABLE_SWAGGER", true);
     let fleet_rate = reader.flag("BATON_FLEET_RATE_LIMIT", false);
+    let drain_delay = storage::drain_delay(reader);
     let per_second = reader.number("RATE_LIMIT_REQUESTS_PER_SECOND", 100, 1, 1_000_000);
     let burst = reader.number("RATE_LIMIT_BURST_SIZE", 300, 1, 1_000_000);
     let concurrent = reader.number("RELAYER_CONCURRENCY_LIMIT", 100, 1, 1_000_000);
@@ -92,6 +93,7 @@ fn server(reader: &mut Reader<'_>) -> Option<Server> {
         private_webhooks,
         describes_api,
         fleet_rate,
+        drain_delay,
     })
 }
 

@@ -153,6 +153,8 @@ pub struct Server {
     pub describes_api: bool,
     /// Whether the rate limits are for all processes that share the store together.
     pub fleet_rate: bool,
+    /// How long connections are still taken after readiness is gone.
+    pub drain_delay: Duration,
 }
 
 /// Where and how records are kept.

@@ -71,6 +71,22 @@ fn its_settings_are_read() {
     assert_eq!(redis.sentinel_password.unwrap().expose(), "hunter3");
 }
 
+/// The example of `deploy/compose`, with the variables that its file gives the instances.
+#[test]
+fn the_example_of_a_fleet_is_in_order() {
+    let example = include_str!("../../../../deploy/compose/config/config.json");
+    let mut sample = shared()
+        .with("REDIS_URL", "redis://:hunter2@redis:6379")
+        .with("WEBHOOK_SIGNING_KEY", "0123456789abcdef0123456789abcdef")
+        .with("METRICS_ENABLED", "true");
+    let key_file = sample.file["signers"][0]["config"]["path"].clone();
+    sample.file = serde_json::from_str(example).unwrap();
+    sample.file["signers"][0]["config"]["path"] = key_file;
+    let (settings, warnings) = sample.load().unwrap();
+    assert_eq!(warnings, []);
+    assert_eq!(settings.server.drain_delay, Duration::from_secs(1));
+}
+
 #[test]
 fn a_shared_store_is_sealed_unless_told_otherwise() {
     assert_problems(&[(
@@ -114,6 +130,10 @@ fn bad_settings_are_named_and_secrets_are_not_repeated() {
         (
             shared().with("BATON_LEASE_MS", "999"),
             "BATON_LEASE_MS: must be a whole number from 1000 to 60000, found \"999\"",
+        ),
+        (
+            shared().with("BATON_DRAIN_DELAY_MS", "60001"),
+            "BATON_DRAIN_DELAY_MS: must be a whole number from 0 to 60000, found \"60001\"",
         ),
         (
             shared().with("BATON_INSTANCE", "one two"),

@@ -31,6 +31,10 @@ const OWN_LEASE_MS: u64 = 10_000;
 const LEASE_MS_MIN: u64 = 1000;
 /// Longer is nothing that anybody would wait for.
 const LEASE_MS_MAX: u64 = 60_000;
+/// A load balancer that asks every few hundred milliseconds sees it.
+const SHARED_DRAIN_MS: u64 = 1000;
+/// As long as whoever stops processes waits before it kills them.
+const DRAIN_MS_MAX: u64 = 60_000;
 /// Longest name of an instance: it stands in tables.
 const INSTANCE_CHARS_MAX: usize = 64;
 /// Largest PEM file: a bundle of all public authorities is below it.
@@ -63,6 +67,13 @@ pub(super) fn storage(reader: &mut Reader<'_>) -> Option<Storage> {
         lease: Duration::from_millis(lease),
         instance: instance(reader),
     })
+}
+
+/// How long this process takes connections after it has said that it is not ready. Alone, nobody else would take them.
+pub(super) fn drain_delay(reader: &mut Reader<'_>) -> Duration {
+    let is_shared = reader.text(TYPE).as_deref() == Some("redis");
+    let default = if is_shared { SHARED_DRAIN_MS } else { 0 };
+    Duration::from_millis(reader.number("BATON_DRAIN_DELAY_MS", default, 0, DRAIN_MS_MAX))
 }
 
 fn backend(reader: &mut Reader<'_>) -> Option<Backend> {
