@@ -16,6 +16,9 @@ use crate::config::{ProcessEnvironment, Variables};
 /// How long the engine may take to get ready.
 const READY_MAX: Duration = Duration::from_secs(60);
 
+/// Lines of a log that an error shows.
+const LINES_SHOWN: usize = 5;
+
 /// Variables of the system that an engine may need.
 const INHERITED: &[&str] = &["PATH", "HOME", "TMPDIR", "BATON_ANVIL"];
 
@@ -196,7 +199,13 @@ impl Engine {
         self.signal(Signal::TERM)?;
         let ended = self.process.wait().await?;
         if !ended.success() {
-            bail!("the engine did not drain cleanly: {ended}");
+            let log = self.log()?;
+            let mut last: Vec<&str> = log.lines().rev().take(LINES_SHOWN).collect();
+            last.reverse();
+            bail!(
+                "the engine did not drain cleanly: {ended}; its last lines:\n{}",
+                last.join("\n")
+            );
         }
         Ok(())
     }

@@ -47,6 +47,7 @@ const DEPLOYED: Fleet = Fleet {
     lines: &[],
     entry: Entry::Nginx,
     wire: None,
+    drain_delay: None,
 };
 
 /// What the store has done and holds, by its own count.

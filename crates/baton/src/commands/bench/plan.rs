@@ -71,6 +71,8 @@ pub(super) struct Fleet {
     /// What a wire of its own adds to each instance's round trips to the store; `None` without
     /// wires.
     pub(super) wire: Option<Duration>,
+    /// How long an instance that ends still takes connections; `None` for the default.
+    pub(super) drain_delay: Option<Duration>,
 }
 
 /// What the store's servers are to each other.

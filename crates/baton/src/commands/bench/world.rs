@@ -11,6 +11,7 @@ use anyhow::{Context, Result};
 use baton_model::Address;
 use baton_testkit::{Anvil, AnvilOptions, Mining, Nginx};
 use baton_vault::Secret;
+use futures_util::future::try_join_all;
 use serde_json::json;
 
 use super::blocks::Watcher;
@@ -173,10 +174,14 @@ impl World {
     }
 
     /// Ends the relayer as a user would.
-    pub(super) async fn stop(self) -> Result<()> {
-        for engine in self.engines {
-            engine.process.stop().await?;
-        }
+    pub(super) async fn stop(mut self) -> Result<()> {
+        self.drain().await
+    }
+
+    /// The same for a relayer that is to be started again: all instances at once.
+    pub(super) async fn drain(&mut self) -> Result<()> {
+        let engines = self.engines.iter_mut();
+        try_join_all(engines.map(|engine| engine.process.drain())).await?;
         Ok(())
     }
 

@@ -52,6 +52,7 @@ const FLEET: Fleet = Fleet {
     lines: &[],
     entry: Entry::Instances,
     wire: None,
+    drain_delay: None,
 };
 
 /// A time at which lanes lost who ran them, and so have to be sent for by somebody else.

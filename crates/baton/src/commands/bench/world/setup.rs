@@ -97,13 +97,19 @@ impl Setup {
             .map(|(name, value)| (name.as_str(), value.as_str()))
             .collect();
         let launch = Launch::new(&path, &self.data(name), free_port()?).variables(&variables);
-        Ok(match store {
+        let Some(url) = store else { return Ok(launch) };
+        let launch = launch.variables(&[
+            ("REPOSITORY_STORAGE_TYPE", "redis"),
+            ("REDIS_URL", url),
+            ("BATON_INSTANCE", name),
+        ]);
+        let delay = self.own.fleet.and_then(|fleet| fleet.drain_delay);
+        Ok(match delay {
             None => launch,
-            Some(url) => launch.variables(&[
-                ("REPOSITORY_STORAGE_TYPE", "redis"),
-                ("REDIS_URL", url),
-                ("BATON_INSTANCE", name),
-            ]),
+            Some(delay) => {
+                let millis = delay.as_millis().to_string();
+                launch.variables(&[("BATON_DRAIN_DELAY_MS", &millis)])
+            }
         })
     }
 

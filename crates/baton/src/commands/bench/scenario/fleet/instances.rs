@@ -129,9 +129,11 @@ pub(in super::super) async fn rolling_restart(form: &Form) -> Result<Trial> {
     let played = stage.finish(running).await?;
     stage.require_all_accepted(&played);
     stage.trial.figure("restarts", float(endings.len()), "");
-    stage
-        .trial
-        .figure("answers \"not ready\" meanwhile", float(unready), "");
+    let trial = &mut stage.trial;
+    trial.figure("answers \"not ready\" meanwhile", float(unready), "");
+    trial.require(unready >= endings.len(), || {
+        format!("instances that drained said {unready} times that they are not ready")
+    });
     let longest = if form.short {
         form.silent_max()
     } else {

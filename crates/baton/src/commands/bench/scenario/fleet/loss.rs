@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use baton_model::Address;
+use serde_json::json;
 use tokio::time::{Instant, sleep};
 
 use super::super::chain::mine;
@@ -98,46 +99,57 @@ pub(in super::super) async fn lost_tail(form: &Form) -> Result<Trial> {
     stage.close().await
 }
 
-/// F5: the store comes back empty, while the node's pool holds what it knew of.
+/// F5: the store comes back empty, once while the node's pool holds what it knew of, and once when
+/// everything is mined.
 pub(in super::super) async fn empty_restart(form: &Form) -> Result<Trial> {
-    let trial = Trial::new("F5", "Redis restarted empty");
+    let trial = Trial::new("F5", "Redis restarted empty, twice");
     let size = form.size((90, 4), (200, 60));
     let setting = Setting {
         paused: true,
         ..setting(FLEET)
     };
     let mut stage = Stage::start(form, trial, size, setting).await?;
-    let mining = tokio::spawn(mine(stage.world.rpc.clone(), form.block));
     let from = Instant::now();
+    let mut mining = tokio::spawn(mine(stage.world.rpc.clone(), form.block));
     let running = stage.load_until_ended(PERSISTENT)?;
-    stage.wait_for_blocks(4).await?;
-    // What the store forgets is still to be seen in the pool: the chain is ahead of it.
-    mining.abort();
-    live(form, "empty", 0).await;
-    stage.wait_for_pool().await?;
-    let epochs = stage.epochs().await?;
-    let killed = Instant::now();
-    let server = stage.shared_mut()?.server_mut()?;
-    server.kill()?;
-    server.erase()?;
-    let until = Instant::now();
-    stage.losses.push(Loss { from, until });
-    stage.shared_mut()?.server_mut()?.restart().await?;
-    stage.wait_for_alarms().await?;
-    let alarmed = killed.elapsed();
-    let mining = tokio::spawn(mine(stage.world.rpc.clone(), form.block));
-    stage.adopt(until).await?;
-    let resumed = killed.elapsed();
-    stage.require_taken_again(&epochs).await?;
+    let (mut alarmed, mut resumed) = (Vec::new(), Vec::new());
+    for is_pool_full in [true, false] {
+        stage.wait_for_blocks(4).await?;
+        live(form, "empty", u64::from(is_pool_full)).await;
+        let epochs = stage.epochs().await?;
+        if is_pool_full {
+            mining.abort();
+            stage.wait_for_pool().await?;
+        }
+        let killed = Instant::now();
+        let server = stage.shared_mut()?.server_mut()?;
+        server.kill()?;
+        server.erase()?;
+        let until = Instant::now();
+        stage.losses.push(Loss { from, until });
+        if !is_pool_full {
+            stage.wait_for_empty_pool().await?;
+        }
+        stage.shared_mut()?.server_mut()?.restart().await?;
+        stage.wait_for_alarms().await?;
+        alarmed.push(killed.elapsed());
+        if is_pool_full {
+            mining = tokio::spawn(mine(stage.world.rpc.clone(), form.block));
+        }
+        stage.adopt(until).await?;
+        resumed.push(killed.elapsed());
+        stage.require_taken_again(&epochs).await?;
+    }
     running.end();
-    finish(&mut stage, running, 1).await?;
+    let rounds = resumed.len();
+    finish(&mut stage, running, rounds).await?;
     mining.abort();
-    stage
-        .trial
-        .figure("to the alarm", alarmed.as_secs_f64(), "s");
-    stage
-        .trial
-        .figure("to new sends", resumed.as_secs_f64(), "s");
+    if let Some(times) = Percentiles::of(alarmed) {
+        stage
+            .trial
+            .figure("to every alarm at most", times.max, "ms");
+    }
+    tell_resumptions(&mut stage, "losses of everything", resumed);
     stage.close().await
 }
 
@@ -213,8 +225,17 @@ impl Stage {
     }
 
     async fn wait_for_alarms(&self) -> Result<()> {
-        self.wait_for("a lane that raises the alarm", async || {
-            Ok(self.alarms().await.unwrap_or(0) > 0)
+        let lanes = self.world.api.relayers.len();
+        self.wait_for("every lane raises the alarm", async || {
+            Ok(self.alarms().await.unwrap_or(0) == lanes)
+        })
+        .await
+    }
+
+    async fn wait_for_empty_pool(&self) -> Result<()> {
+        self.wait_for("everything that was sent is mined", async || {
+            let pool = self.world.rpc.call("txpool_status", json!([])).await?;
+            Ok(pool["pending"] == "0x0")
         })
         .await
     }
@@ -233,8 +254,8 @@ impl Stage {
     }
 
     async fn restart_all(&mut self, arguments: &[&'static str]) -> Result<()> {
+        self.world.drain().await?;
         for engine in &mut self.world.engines {
-            engine.process.drain().await?;
             engine.launch.set_arguments(arguments);
             engine.restart()?;
         }
