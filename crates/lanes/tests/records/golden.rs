@@ -67,6 +67,41 @@ fn fields_that_came_later_may_be_missing() {
     assert_eq!(decode::<SlotRecord>(&stored), Ok(slot));
 }
 
+/// During a rolling upgrade an instance reads what a newer one wrote under the same format.
+#[test]
+fn fields_of_a_newer_release_are_passed_over() {
+    fn is<T: Record + PartialEq + std::fmt::Debug>(record: &T) {
+        let stored = String::from_utf8(encode(record)).expect("JSON is text");
+        let structs = [
+            "\"r\":{",
+            "\"call\":{",
+            "\"receipt\":{",
+            "\"current\":{",
+            "\"attempts\":[{",
+            "\"tx\":{",
+        ];
+        let stored = structs.iter().fold(stored, |stored, begin| {
+            stored.replace(begin, &format!("{begin}\"added\":{{\"by\":[1]}},"))
+        });
+        let stored = stored.replacen('{', "{\"added\":null,", 1);
+        assert!(stored.contains("\"r\":{\"added\""), "{stored}");
+        assert_eq!(
+            decode::<T>(stored.as_bytes()).as_ref(),
+            Ok(record),
+            "{stored}"
+        );
+    }
+    is(&golden_request());
+    is(&golden_slot());
+    is(&AccountRecord {
+        next_nonce: 7,
+        settled: 5,
+    });
+    is(&SummaryRecord::default());
+    let body = "cd".to_owned();
+    is(&IdempotencyRecord { id: id(), body });
+}
+
 fn id() -> RequestId {
     "00000000-0000-4000-8000-000000000001"
         .parse()
