@@ -171,7 +171,7 @@ impl Opened {
     ) -> Result<Self> {
         let file = definitions::definitions(settings);
         let counts = counting(settings, store, &file).await?;
-        store::check_served(raw.whole(), &counts.relayers).await?;
+        store::check_served(raw, &counts.relayers).await?;
         let opened = signers::open(settings).await?;
         let shared = signers::shared_keys(&settings.relayers, &opened);
         if !shared.is_empty() {
@@ -244,6 +244,7 @@ fn start_servers(
         },
         metrics: Some(parts.http_metrics),
     };
+    let readiness = parts.readiness.clone();
     let mut router = http::router(parts.service, parts.readiness, Arc::clone(&parts.metrics));
     if server.describes_api {
         router = router.merge(http::description());
@@ -258,7 +259,11 @@ fn start_servers(
             let _: Result<_, _> = draining.wait_for(|draining| *draining).await;
         }))
     };
-    let mut servers = vec![spawn(listener, stack.wrap(router), limits)];
+    let mut servers = vec![spawn(
+        listener,
+        readiness.close_connections(stack.wrap(router)),
+        limits,
+    )];
     if let Some(listener) = metrics_listener {
         // The port may be one that the operating system chose.
         if let Ok(address) = listener.local_addr() {

@@ -29,7 +29,8 @@
 //! # What a server has to allow
 //!
 //! - A `maxmemory-policy` of `noeviction`, or one of the `volatile-` policies: no key of Baton expires. With any other
-//!   the store does not open. A full memory refuses batches that put or append; leases and deletes go on.
+//!   the store does not open. A full memory refuses batches that put or append without a fence; what holders of
+//!   lanes write, leases and deletes go on.
 //! - To the ACL user: keys and channels that begin with the prefix, and `+@connection +info +evalsha +script|load +hget
 //!   +hset +hdel +hmget +zadd +zrem +zrangebylex +zrevrangebylex +xadd +xtrim +xrange +time +publish +subscribe
 //!   +unsubscribe`; `+select` for a database other than 0, `+cluster|slots +asking` on a cluster.

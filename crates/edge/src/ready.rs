@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use axum::extract::State;
-use axum::http::StatusCode;
+use axum::extract::{Request, State};
+use axum::http::header::CONNECTION;
+use axum::http::{HeaderValue, StatusCode, Version};
+use axum::middleware::{Next, from_fn};
 use axum::routing::get;
 use axum::{Json, Router};
 use schemars::JsonSchema;
@@ -120,6 +122,30 @@ impl Readiness {
     /// From now on this process is not ready, whatever its components say: it is about to end.
     pub fn start_draining(&self) {
         self.lock().draining = true;
+    }
+
+    /// Whether this process is about to end.
+    pub fn is_draining(&self) -> bool {
+        self.lock().draining
+    }
+
+    /// Lets callers on kept connections find another process before this one ends: while it drains, each answer closes
+    /// its connection.
+    pub fn close_connections(&self, router: Router) -> Router {
+        let readiness = self.clone();
+        router.layer(from_fn(move |request: Request, next: Next| {
+            let readiness = readiness.clone();
+            async move {
+                // HTTP/2 has no such header, and tells it in a way of its own.
+                let has_header = request.version() <= Version::HTTP_11;
+                let mut response = next.run(request).await;
+                if has_header && readiness.is_draining() {
+                    let close = HeaderValue::from_static("close");
+                    response.headers_mut().insert(CONNECTION, close);
+                }
+                response
+            }
+        }))
     }
 
     /// Whether work should be sent here.

@@ -24,7 +24,7 @@ mod tests;
 mod view;
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -121,6 +121,10 @@ pub struct Fleet {
     is_blind: AtomicBool,
     /// Whether the others could not be told anything the last time.
     is_mute: AtomicBool,
+    /// Sequence of the last beat that was acknowledged, 0 before one was.
+    acknowledged: AtomicU64,
+    /// When it was last looked whether that beat is still there.
+    examined: tokio::sync::Mutex<Option<Instant>>,
 }
 
 impl Fleet {
@@ -141,6 +145,8 @@ impl Fleet {
             asking: Semaphore::new(ASKING_MAX),
             is_blind: AtomicBool::new(false),
             is_mute: AtomicBool::new(false),
+            acknowledged: AtomicU64::new(0),
+            examined: tokio::sync::Mutex::default(),
         })
     }
 
@@ -175,6 +181,11 @@ impl Fleet {
     /// Live instances, this one included: at least 1.
     pub fn instances(&self) -> watch::Receiver<usize> {
         self.instances.subscribe()
+    }
+
+    /// Whether the store took the last that this instance told of itself.
+    pub fn is_heard(&self) -> bool {
+        !self.is_mute.load(Ordering::Relaxed)
     }
 
     /// What all instances told of themselves, read without being one of them; by their ids. Those that died lately are

@@ -29,6 +29,7 @@ until_told() {
     done
 }
 
+[ -r "$dump" ] || fail "$dump cannot be read by user $(id -u): chmod a+r it (its records are sealed)"
 redis-check-rdb "$dump" >/dev/null || fail "$dump is no snapshot, or is damaged"
 if [ -e "$data/appendonlydir" ]; then
     # Kept until the next restore, for whoever picked the wrong snapshot.

@@ -47,7 +47,7 @@ impl FleetMetrics {
         );
         registry.register(
             "store_up",
-            "1 while the shared store answers this process, else 0",
+            "1 while the shared store answers this process and takes what it writes, else 0",
             metrics.store_up.clone(),
         );
         metrics
@@ -104,9 +104,10 @@ pub(super) async fn count(
     }
 }
 
-/// Tells readiness whether the store answers. Ends with `stop`.
+/// Tells readiness whether the store answers and takes what is written. Ends with `stop`.
 pub(super) async fn watch_store(
     store: SharedStore,
+    fleet: Arc<Fleet>,
     readiness: Readiness,
     metrics: FleetMetrics,
     mut stop: watch::Receiver<bool>,
@@ -123,15 +124,22 @@ pub(super) async fn watch_store(
             _ = ticks.tick() => {}
         }
         let answer = timeout(SILENCE_MAX, store.get(&lane, &key));
-        let is_up = matches!(answer.await, Ok(Ok(_)));
+        // One that answers may still take nothing: a full memory, too few replicas.
+        let is_up = matches!(answer.await, Ok(Ok(_))) && fleet.is_heard();
         metrics.store_up.set(i64::from(is_up));
         if is_up {
             answered_at = Instant::now();
             readiness.set(COMPONENT, Component::healthy());
         } else if answered_at.elapsed() >= SILENCE_MAX {
-            readiness.set(COMPONENT, Component::unhealthy("does not answer"));
+            readiness.set(
+                COMPONENT,
+                Component::unhealthy("does not answer, or takes nothing"),
+            );
         } else {
-            readiness.set(COMPONENT, Component::degraded("did not answer just now"));
+            readiness.set(
+                COMPONENT,
+                Component::degraded("did not answer, or took nothing, just now"),
+            );
         }
     }
 }

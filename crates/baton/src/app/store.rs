@@ -105,6 +105,14 @@ impl RawStore {
         matches!(self, Self::Redis(_))
     }
 
+    /// Whether another process holds a lane.
+    async fn is_run_elsewhere(&self, lane: &LaneId) -> Result<bool> {
+        match self {
+            Self::Embedded(_) => Ok(false),
+            Self::Redis(store) => Ok(store.holding(lane).await?.is_some()),
+        }
+    }
+
     /// Flushes and closes it. Connections end with the last clone.
     pub(crate) async fn close(self) {
         match self {
@@ -201,7 +209,8 @@ pub(crate) async fn check_keys(store: &dyn Whole, keys: Option<&Keyring>) -> Res
 
 /// Refuses to start while the store holds unfinished work of a relayer that is not configured:
 /// nobody would go on with it, and another relayer could use its nonces.
-pub(super) async fn check_served(store: &dyn Whole, relayers: &[RelayerDef]) -> Result<()> {
+pub(super) async fn check_served(raw: &RawStore, relayers: &[RelayerDef]) -> Result<()> {
+    let store = raw.whole();
     let served: BTreeSet<LaneId> = relayers.iter().map(|relayer| relayer.id.lane()).collect();
     let mut unserved = Vec::new();
     let mut after: Option<LaneId> = None;
@@ -209,6 +218,10 @@ pub(super) async fn check_served(store: &dyn Whole, relayers: &[RelayerDef]) -> 
         let lanes = store.lanes(after.as_ref(), PAGE).await?;
         for lane in lanes.iter().filter(|lane| !served.contains(lane)) {
             if let Some(relayer) = relayer_of(lane) {
+                if raw.is_run_elsewhere(lane).await? {
+                    tracing::warn!(relayer_id = %relayer, "not configured here; another instance runs it");
+                    continue;
+                }
                 let work = Unfinished::of(store, lane).await?;
                 unserved.extend(work.described(&relayer));
             }

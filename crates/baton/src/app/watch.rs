@@ -23,6 +23,8 @@ const PERIOD: Duration = Duration::from_millis(100);
 #[derive(Clone, Debug, Default)]
 pub(super) struct LanesHeld {
     lanes: Family<LaneLabels, Gauge>,
+    /// What is shown.
+    shown: BTreeSet<String>,
     count: Gauge,
 }
 
@@ -47,8 +49,17 @@ impl LanesHeld {
         held
     }
 
-    fn show(&self, lanes: &[Arc<LaneStatus>]) {
+    fn show(&mut self, lanes: &[Arc<LaneStatus>]) {
         let mut count = 0;
+        let here: BTreeSet<String> = lanes
+            .iter()
+            .map(|lane| lane.relayer().to_string())
+            .collect();
+        for gone in self.shown.difference(&here) {
+            let relayer_id = gone.clone();
+            self.lanes.remove(&LaneLabels { relayer_id });
+        }
+        self.shown = here;
         for lane in lanes {
             let is_held = match lane.state() {
                 LaneState::Waiting | LaneState::Failed(_) => false,
@@ -69,7 +80,7 @@ impl LanesHeld {
 /// be served here at all is told of, and the others go on.
 pub(super) fn start(
     (statuses, snapshots): (watch::Receiver<Statuses>, watch::Receiver<Arc<Snapshot>>),
-    held: LanesHeld,
+    mut held: LanesHeld,
     is_shared: bool,
 ) -> (Readiness, JoinHandle<()>) {
     let expected: Vec<String> = {

@@ -99,7 +99,13 @@ impl Work {
         let share = divides_rate.then(|| self.rate_share.clone());
         let counted = fleet::count(fleet.instances(), share, metrics.clone(), stopping.clone());
         let (store, readiness) = (SharedStore::clone(store), self.readiness.clone());
-        let watched = fleet::watch_store(store, readiness, metrics, stopping.clone());
+        let watched = fleet::watch_store(
+            store,
+            Arc::clone(&fleet),
+            readiness,
+            metrics,
+            stopping.clone(),
+        );
         self.others.spawn(async move {
             tokio::join!(counted, watched, fleet.run(stopping));
             Ok(())
@@ -123,7 +129,8 @@ impl Work {
     /// Lets other processes go on with the lanes, if there are any: calls in flight are still answered here. Alone,
     /// whoever waits for a transaction needs its lane.
     pub(super) async fn hand_over(&self) {
-        if let Some(fleet) = &self.fleet {
+        let others = self.fleet.as_ref();
+        if let Some(fleet) = others.filter(|fleet| *fleet.instances().borrow() > 1) {
             fleet.drain().await;
             self.stop_lanes.send_replace(true);
         }

@@ -40,7 +40,7 @@ Examples:
 
 Ends with status 0 for yes, 1 for no.")]
 pub struct HealthArgs {
-    /// Where the engine is; without it, BATON_URL, or this host at APP_PORT.
+    /// Where the engine is; without it, this host at HOST and APP_PORT.
     #[arg(long, value_name = "URL")]
     pub url: Option<String>,
     /// Ask whether it is ready, not only alive.

@@ -107,6 +107,32 @@ async fn any_instance_takes_any_call_and_lanes_pass_from_one_to_another() {
     assert_eq!(shown["lanes"][0]["holder"], Value::Null);
 }
 
+/// Long enough for a load balancer to see it, and to go elsewhere with its connections.
+#[tokio::test]
+async fn who_drains_says_so_before_it_refuses_connections() {
+    let server = server().await;
+    let mut world = on(&server)
+        .variable("BATON_DRAIN_DELAY_MS", "5000")
+        .world()
+        .await;
+    let mut leaving = instance(&mut world, "leaving").await;
+    let staying = instance(&mut world, "staying").await;
+    let kept = leaving.api().get("/relayers").await;
+    assert_eq!(kept.headers.get("connection"), None);
+    leaving.terminate();
+    let answer = until("it is not ready", async || {
+        let answer = leaving.api().get("/ready").await;
+        (answer.status == 503).then_some(answer)
+    })
+    .await;
+    assert_eq!(answer.body["ready"], false);
+    assert_eq!(answer.headers["connection"], "close");
+    let id = leaving.api().send(&transfer(fresh_address(1))).await;
+    staying.api().reaches(&id, "confirmed").await;
+    assert!(leaving.ended().await.success());
+    staying.stop().await;
+}
+
 #[tokio::test]
 async fn what_a_killed_instance_left_goes_on_elsewhere() {
     let server = server().await;

@@ -41,7 +41,7 @@ async fn a_full_memory_refuses_records_and_keeps_leases() {
     let large = Bytes::from(vec![b'x'; 64 * 1024]);
     let mut fills = 0;
     let refusal = loop {
-        let mut batch = Batch::new(lane.clone()).fenced(epoch);
+        let mut batch = Batch::new(lane.clone());
         batch.puts = vec![(Bytes::from(format!("fill/{fills}")), large.clone())];
         batch.appends = vec![large.clone()];
         match store.commit(batch).await {
@@ -70,6 +70,12 @@ async fn a_full_memory_refuses_records_and_keeps_leases() {
         matches!(small, Err(CommitError::Unavailable { .. })),
         "{small:?}"
     );
+    let mut fenced = mark(&lane, 1).fenced(epoch);
+    fenced.appends.clear();
+    store
+        .commit(fenced)
+        .await
+        .expect("what was accepted is finished");
     assert_eq!(store.renew(&lane, epoch, TTL).await, Ok(()));
     assert_eq!(store.release(&lane, epoch).await, Ok(()));
     let epoch = acquire(&store, &lane, "another").await;

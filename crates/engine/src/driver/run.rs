@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use baton_lanes::{Input, Lane};
+use baton_model::LaneId;
 use futures_util::FutureExt;
 use tokio::sync::watch;
 use tokio::time::{sleep, sleep_until, timeout};
@@ -19,6 +20,7 @@ use super::seek::Seeker;
 use super::session::Session;
 use super::sources::{Event, Sources};
 use super::{LaneContext, LaneState};
+use crate::fleet::Fleet;
 use crate::webhooks::{Bell, Deliverer};
 
 /// Pause before a lane that could not run is tried again.
@@ -86,7 +88,11 @@ pub async fn run_lane(context: Arc<LaneContext>, mut stop: watch::Receiver<bool>
             .await
             .unwrap_or_else(|panic| Ended::Failed(describe(&*panic)));
         let pause = match ended.unless_lost(&baton).await {
-            Ended::Stopping => return seeker.release(baton).await,
+            Ended::Stopping => {
+                context.status.clear();
+                return seeker.release(baton).await;
+            }
+            Ended::Restart if *stop.borrow() => return seeker.release(baton).await,
             Ended::Ceded => {
                 tracing::info!(%lane, "the lane is handed over");
                 context.status.set(LaneState::Waiting);
@@ -196,10 +202,23 @@ async fn prepare(
         .await
         .map_err(text)?;
     if let Some(fleet) = &context.fleet {
-        restored.has_lost = fleet.has_lost(&lane).await;
+        restored.has_lost = has_lost(fleet, &lane).await;
     }
     let lane = Lane::restore(context.lane_config(), restored, context.clock.now());
     Ok((lane.map_err(|error| error.to_string())?, commits))
+}
+
+/// Asks until there is an answer; whoever asks gives up when the baton is lost.
+async fn has_lost(fleet: &Fleet, lane: &LaneId) -> bool {
+    loop {
+        match fleet.has_lost(lane).await {
+            Ok(has_lost) => return has_lost,
+            Err(reason) => {
+                tracing::warn!(%lane, reason, "cannot see whether the store has lost anything; trying again");
+                sleep(LOST_RETRY).await;
+            }
+        }
+    }
 }
 
 async fn drive(

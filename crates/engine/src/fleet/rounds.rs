@@ -1,6 +1,7 @@
 //! What an instance does all the time: look at the others, decide, tell.
 
 use std::convert::Infallible;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use baton_coord::{
@@ -38,8 +39,8 @@ pub(super) struct Told {
     /// `None` when it is not known whether it was written.
     said: Option<Said>,
     is_draining: bool,
-    /// The last beat that was acknowledged, and its version.
-    acknowledged: Option<(u64, Version)>,
+    /// The version of the last beat that was acknowledged.
+    version: Option<Version>,
 }
 
 /// Why something is done.
@@ -158,16 +159,24 @@ impl Fleet {
     async fn write(&self, told: &mut Told, batch: Batch) -> Result<(), String> {
         loop {
             let mut batch = batch.clone();
-            let required = told.acknowledged.map(|(_, version)| version);
-            let required = required.map(|version| Precondition::At(self.me.beat_key(), version));
-            batch.require.extend(required);
+            let required = told.version;
+            let key = self.me.beat_key();
+            batch
+                .require
+                .extend(required.map(|version| Precondition::At(key, version)));
             match timeout(self.op_max(), self.store.commit(batch)).await {
                 Ok(Ok(committed)) => {
-                    told.acknowledged = Some((told.sequence, committed.version));
+                    told.version = Some(committed.version);
+                    self.acknowledged
+                        .fetch_max(told.sequence, Ordering::Relaxed);
                     return Ok(());
                 }
-                Ok(Err(CommitError::Precondition { .. })) if told.acknowledged.is_some() => {
-                    self.examine(told).await?;
+                Ok(Err(CommitError::Precondition { .. })) if required.is_some() => {
+                    if self.examine().await? {
+                        // The others believe what it says of generations.
+                        told.said = None;
+                    }
+                    told.version = None;
                 }
                 Ok(Err(error)) => return Err(error.to_string()),
                 Err(_) => return Err(SILENCE.to_owned()),
@@ -175,40 +184,54 @@ impl Fleet {
         }
     }
 
-    /// Finds out what became of the last beat that was acknowledged.
-    async fn examine(&self, told: &mut Told) -> Result<(), String> {
-        let Some((sequence, _)) = told.acknowledged else {
-            return Ok(());
-        };
+    /// Looks whether the last beat that was acknowledged is there, or one after it. True when the store is found to
+    /// have lost it.
+    async fn examine(&self) -> Result<bool, String> {
+        let sequence = self.acknowledged.load(Ordering::Relaxed);
         let (lane, key) = (lane(), self.me.beat_key());
         let found = match timeout(self.op_max(), self.store.get(&lane, &key)).await {
             Ok(Ok(found)) => found,
             Ok(Err(error)) => return Err(error.to_string()),
             Err(_) => return Err(SILENCE.to_owned()),
         };
-        // One without an answer may have been written after it.
-        let kept = found.and_then(|entry| {
-            let beat: Beat = decode(&entry.value).ok()?;
-            (beat.sequence >= sequence).then_some((beat.sequence, entry.version))
-        });
-        if kept.is_none() {
+        let is_kept = match found.map(|entry| decode::<Beat>(&entry.value)) {
+            Some(Ok(beat)) => beat.sequence >= sequence,
+            // Whatever it is, it was not lost.
+            Some(Err(_)) => true,
+            None => sequence == 0,
+        };
+        if is_kept {
+            return Ok(false);
+        }
+        // Told once: the next beat is a new beginning.
+        let is_first =
+            self.acknowledged
+                .compare_exchange(sequence, 0, Ordering::Relaxed, Ordering::Relaxed);
+        if is_first.is_ok() {
             tracing::warn!(
                 "the shared store has lost what it had acknowledged: it was emptied, or went back in time; lanes \
                  whose accounts it does not know any more wait for a person"
             );
             self.lock().lost();
         }
-        told.acknowledged = kept;
-        Ok(())
+        Ok(true)
     }
 
-    /// Whether the store is known to have lost what a lane had written, as of now.
-    pub(crate) async fn has_lost(&self, lane: &LaneId) -> bool {
-        let mut told = self.told.lock().await;
-        if let Err(reason) = self.examine(&mut told).await {
-            tracing::debug!(reason, "cannot see whether the store has lost anything");
+    /// Whether the store is known to have lost what a lane had written, as of now. One question answers all that asked
+    /// before it was asked.
+    ///
+    /// # Errors
+    /// When the store does not say.
+    pub(crate) async fn has_lost(&self, lane: &LaneId) -> Result<bool, String> {
+        let asked = Instant::now();
+        let mut examined = self.examined.lock().await;
+        if examined.is_none_or(|began| began < asked) {
+            let began = Instant::now();
+            self.examine().await?;
+            *examined = Some(began);
         }
-        self.lock().has_lost(lane)
+        drop(examined);
+        Ok(self.lock().has_lost(lane))
     }
 
     /// Takes this instance's records away.
@@ -259,7 +282,13 @@ impl Fleet {
         let now = Instant::now();
         let found = {
             let mut state = self.lock();
-            let passed = state.since_look(now);
+            // Who cannot tell of itself learns nothing from the silence of others: the store takes nobody's beats.
+            let is_mute = self.is_mute.load(Ordering::Relaxed);
+            let passed = if is_mute {
+                Duration::ZERO
+            } else {
+                state.since_look(now)
+            };
             state.sight.look(&beats, passed)
         };
         let Found {

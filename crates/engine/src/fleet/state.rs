@@ -167,6 +167,8 @@ impl State {
         let tenure = self.held.remove(lane);
         if tenure.is_some_and(|tenure| now - tenure.began >= GOOD_TENURE) {
             self.failures.remove(lane);
+            // What it found at its start is written down by now.
+            self.lost.remove(lane);
         }
         // What was ordered was ordered for the tenure that has ended.
         self.order(lane, Order::Wait);

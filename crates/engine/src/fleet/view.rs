@@ -53,7 +53,11 @@ fn view(id: &InstanceId, beat: &Entry, duties: Option<&Entry>) -> InstanceView {
             view.lease = Duration::from_millis(beat.lease_ms);
             view.is_draining = beat.draining;
         }
-        Err(error) => view.unreadable = Some(error.to_string()),
+        Err(error) => {
+            // It rises all the same.
+            view.sequence = beat.version.0;
+            view.unreadable = Some(error.to_string());
+        }
     }
     match duties.map(|entry| decode::<Duties>(&entry.value)) {
         Some(Ok(duties)) => {

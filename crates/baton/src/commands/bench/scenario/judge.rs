@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use serde_json::json;
 
 use super::oracle::Sends;
-use super::stage::{Played, Stage};
+use super::stage::{Loss, Played, Stage};
 use super::trial::Trial;
 use crate::commands::bench::load::{Outcome, Record};
 use crate::commands::bench::stats::float;
@@ -78,9 +78,11 @@ impl Stage {
             .iter()
             .filter(|r| r.outcome == Outcome::Accepted);
         for record in accepted.filter(|record| !is_known(record)) {
-            let losses = &mut self.losses.iter();
-            let at = record.answered;
-            if !losses.any(|loss| (loss.from..=loss.until).contains(&at)) {
+            let mut losses = self.losses.iter();
+            // An answer may be read some time after the store gave it.
+            let was_under_way =
+                |loss: &Loss| record.sent <= loss.until && record.answered >= loss.from;
+            if !losses.any(was_under_way) {
                 forgotten.wrongly.push(record.index);
             } else if played.balances[record.index].is_zero() {
                 forgotten.unexecuted += 1;
