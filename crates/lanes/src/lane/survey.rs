@@ -43,7 +43,11 @@ impl Lane {
         if !account.known {
             account.known = true;
             // Behind a loss somebody has to look before the account goes on: what was accepted may be gone.
-            account.begin_at(if self.has_lost { 0 } else { chain });
+            account.begin_at(if self.has_lost {
+                chain.saturating_sub(OBSERVE_MAX)
+            } else {
+                chain
+            });
             self.stage.touch_account(view.address);
         } else if chain < settled {
             let alarm = Alarm::ChainBehind {
