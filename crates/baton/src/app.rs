@@ -357,6 +357,7 @@ fn driver_options(settings: &Settings, options: &AppOptions) -> Result<DriverOpt
             std::process::id()
         )),
         lease: settings.storage.lease,
+        pace: settings.storage.pace(),
         adopt: options.adopt,
         retention: settings.storage.retention,
         events_kept: settings.storage.events_kept,

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use baton_coord::{WakeEvent, Wakeups};
+use baton_coord::{Position, WakeEvent, Wakeups};
 use futures_util::StreamExt;
 use redis::Msg;
 use redis::aio::{PubSubSink, PubSubStream};
@@ -41,6 +41,8 @@ pub(crate) struct Heard {
     /// How often messages may have been lost.
     lagged: u64,
     position: u64,
+    /// The highest position since all is heard: what one process appends and what it hears of others may cross.
+    highest: u64,
 }
 
 /// Hears one channel.
@@ -75,6 +77,11 @@ impl Listener {
     /// Whether everything published from now on is heard.
     pub(crate) fn is_confirmed(&self) -> bool {
         *self.confirmed.borrow()
+    }
+
+    /// Whether the highest that was heard is an entry at this position. What is heard next counts as new.
+    pub(crate) fn is_at(&mut self, position: Position) -> bool {
+        position.0 > 0 && self.heard.borrow_and_update().highest == position.0
     }
 
     /// Waits until everything published from then on is heard; `false` if that does not come about in time.
@@ -340,6 +347,7 @@ impl Channel {
         self.heard.send_modify(|heard| {
             heard.lagged += 1;
             heard.position = 0;
+            heard.highest = 0;
         });
         self.confirmed.send_replace(true);
     }
@@ -353,6 +361,7 @@ impl Channel {
             }
             heard.messages += 1;
             heard.position = position;
+            heard.highest = heard.highest.max(position);
             true
         });
     }

@@ -36,11 +36,19 @@ impl Log for RedisStore {
         // Listens before it looks, so that an append between the two is heard.
         let mut listener = self.shared.events.listen(&channel, Kind::Log);
         let mut was_confirmed = listener.as_ref().is_some_and(|l| l.is_confirmed());
+        // The last entry is known to this process, and was read.
+        let mut is_seen = was_confirmed && listener.as_mut().is_some_and(|l| l.is_at(after));
         loop {
-            if let Some(listener) = &mut listener {
+            if let Some(listener) = &mut listener
+                && !is_seen
+            {
                 listener.heard.mark_unchanged();
             }
-            let found = self.entries(lane, after, limit).await?;
+            let found = if std::mem::take(&mut is_seen) {
+                Vec::new()
+            } else {
+                self.entries(lane, after, limit).await?
+            };
             let left = deadline.saturating_duration_since(Instant::now());
             if !found.is_empty() || left.is_zero() {
                 return Ok(found);

@@ -2,16 +2,20 @@
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use redis::aio::ConnectionLike;
 use tokio::sync::Notify;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::nodes::Nodes;
 use crate::settings::Settings;
 
 /// Topics that wait to be published: more only pile up behind a server that does not answer.
 const WAITING_MAX: usize = 4096;
+
+/// Least time from one piece to the next: under load what comes meanwhile travels together.
+const GAP: Duration = Duration::from_millis(5);
 
 /// Topics that wait; a topic that is published again meanwhile is published once.
 #[derive(Default)]
@@ -38,8 +42,11 @@ impl Publisher {
     pub(crate) async fn run(self: Arc<Self>, settings: Arc<Settings>, nodes: Arc<Nodes>) {
         let slot = u16::try_from(settings.process % 16_384).unwrap_or(0);
         let process = settings.process.to_string();
+        let mut next = Instant::now();
         loop {
             self.added.notified().await;
+            sleep_until(next).await;
+            next = Instant::now() + GAP;
             let topics =
                 std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner));
             let mut pipeline = redis::pipe();

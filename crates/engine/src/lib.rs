@@ -16,11 +16,6 @@ pub type SharedStore = std::sync::Arc<dyn baton_coord::Store>;
 /// The clock as the engine sees it.
 pub type SharedClock = std::sync::Arc<dyn baton_coord::Clock>;
 
-/// Topic that is published when entries were appended to a lane's inbox.
-pub fn inbox_topic(lane: &baton_model::LaneId) -> String {
-    format!("inbox/{lane}")
-}
-
 /// Topic that is published when a lane's records changed.
 pub fn changed_topic(lane: &baton_model::LaneId) -> String {
     format!("changed/{lane}")

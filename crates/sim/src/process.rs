@@ -88,6 +88,7 @@ impl Process {
             follower: Arc::clone(&follower),
             status: Arc::clone(&status),
             options: DriverOptions {
+                pace: Duration::ZERO,
                 holder: HolderId(format!("p{number}")),
                 lease,
                 adopt,

@@ -194,6 +194,19 @@ impl Storage {
     }
 }
 
+/// Least time between looks into an inbox of a store that is reached over a network.
+const SHARED_PACE: Duration = Duration::from_millis(30);
+
+impl Storage {
+    /// Least time between a lane's looks into its inbox, under load.
+    pub(crate) const fn pace(&self) -> Duration {
+        match self.backend {
+            Backend::Embedded { .. } => Duration::ZERO,
+            Backend::Redis(_) => SHARED_PACE,
+        }
+    }
+}
+
 /// Where the records are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Backend {

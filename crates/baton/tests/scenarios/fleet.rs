@@ -113,6 +113,6 @@ async fn f13_who_is_cut_off_stops_and_others_go_on() {
 #[tokio::test]
 async fn what_is_deployed_survives_the_death_of_each_part() {
     let played = play_whole("topology", &[], 200).await;
-    assert!(played.figure("calls that nginx gave to another") >= 1.0);
+    assert!(played.figure("in the middle of them") >= 1.0);
     assert!(played.figure("lanes taken over") >= 2.0);
 }

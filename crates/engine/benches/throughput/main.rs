@@ -100,6 +100,7 @@ async fn run(in_flight_max: u32, told: Told) -> Figures {
         status: Arc::new(LaneStatus::new(relayer.id.clone(), metrics)),
         relayer,
         options: DriverOptions {
+            pace: Duration::ZERO,
             holder: HolderId("bench".to_owned()),
             lease: Duration::from_secs(10),
             adopt: false,

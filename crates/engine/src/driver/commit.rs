@@ -33,6 +33,9 @@ const ANSWER_MAX: Duration = Duration::from_secs(10);
 /// Wake-ups under way: more only pile up behind a store that does not take them, and losing one costs latency only.
 const WAKES_MAX: usize = 4;
 
+/// Commits after a pause that follow each other at once: a request that is taken in, signed and offered makes as many.
+const BURST: u32 = 3;
+
 /// How a commit ended.
 #[derive(Debug)]
 pub(super) enum CommitEnd {
@@ -53,6 +56,10 @@ pub(super) struct Commits {
     teller: Teller,
     running: JoinSet<Result<(u64, Version), CommitEnd>>,
     wakes: JoinSet<()>,
+    /// Least time from one commit to the next, on average.
+    interval: Duration,
+    /// When as many commits have been made as the interval allows.
+    spent_until: Instant,
 }
 
 impl Commits {
@@ -73,6 +80,8 @@ impl Commits {
             link: link.map(|entry| entry.version),
             running: JoinSet::new(),
             wakes: JoinSet::new(),
+            interval: context.options.pace / 2,
+            spent_until: Instant::now(),
         })
     }
 
@@ -81,8 +90,17 @@ impl Commits {
         self.running.is_empty()
     }
 
+    /// When the next one may be started.
+    pub(super) fn due_at(&self) -> Instant {
+        let allowed = self.interval * (BURST - 1);
+        self.spent_until
+            .checked_sub(allowed)
+            .unwrap_or(self.spent_until)
+    }
+
     /// Starts a commit. None may be under way.
     pub(super) fn start(&mut self, changes: Changes) {
+        self.spent_until = self.spent_until.max(Instant::now()) + self.interval;
         let stage = changes.stage;
         let mut batch = Batch::new(self.context.relayer.lane()).fenced(self.epoch);
         batch.require.push(match self.link {

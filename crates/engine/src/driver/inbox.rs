@@ -49,6 +49,8 @@ pub(super) struct Inbox {
     /// The last entry that was taken in.
     pub(super) after: Position,
     pub(super) load: watch::Receiver<Load>,
+    /// Least time from one page to the next, if more than [`PACE`].
+    pub(super) pace: Duration,
 }
 
 impl Inbox {
@@ -66,7 +68,7 @@ impl Inbox {
                 return;
             }
             if !full {
-                sleep_until(read + PACE).await;
+                sleep_until(read + self.pace.max(PACE)).await;
             }
         }
     }

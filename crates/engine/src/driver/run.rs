@@ -9,7 +9,7 @@ use baton_lanes::{Input, Lane};
 use baton_model::LaneId;
 use futures_util::FutureExt;
 use tokio::sync::watch;
-use tokio::time::{sleep, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::baton::Baton;
 use super::blocks::Blocks;
@@ -233,7 +233,10 @@ async fn drive(
             return Ended::Lost;
         }
         session.act(commits);
-        let (wake_at, has_room) = (session.wake_at(), session.has_room());
+        let (mut wake_at, has_room) = (session.wake_at(), session.has_room());
+        if commits.is_idle() && commits.due_at() > Instant::now() {
+            wake_at = wake_at.min(commits.due_at());
+        }
         let Session {
             lane,
             tasks,

@@ -100,6 +100,7 @@ impl Session {
             lane: context.relayer.lane(),
             after: Position(lane.summary().inbox),
             load: watched,
+            pace: context.options.pace,
         };
         let inputs = tasks.inputs().clone();
         tasks.run(broadcast::broadcast(chain, offered, inputs));
@@ -135,7 +136,7 @@ impl Session {
                 self.dispatch(output);
             }
             self.ask();
-            if commits.is_idle() {
+            if commits.is_idle() && commits.due_at() <= Instant::now() {
                 self.gathered = Load::default();
                 if let Some(changes) = self.lane.poll_commit() {
                     commits.start(changes);

@@ -14,8 +14,8 @@ use super::request::TxRequest;
 use super::validate::accepted_spec;
 use super::view::TransactionView;
 use super::{Service, check_running};
+use crate::Relayer;
 use crate::registry::{closed, closing, reopen};
-use crate::{Relayer, inbox_topic};
 
 /// Most commits for one request: one, and repetitions while the outcome is unknown.
 pub(super) const COMMIT_TRIES_MAX: usize = 4;
@@ -78,22 +78,26 @@ impl Service {
         let relayer = &self.relayer(relayer)?.relayer;
         let request = TxRequest::parse(body).map_err(ServiceError::Invalid)?;
         let named = idempotency.map(|key| Named::of(key, &request));
-        for _ in 0..LOOK_TRIES_MAX {
+        for attempt in 0..LOOK_TRIES_MAX {
+            let now = self.clock.now();
+            let checked = check_running(relayer).and_then(|()| {
+                let spec = accepted_spec(&request, relayer, now, self.options.validity);
+                spec.map_err(ServiceError::Invalid)
+            });
+            // The commit itself finds out whether the key is taken: looking first would only cost time, unless nothing
+            // is to be committed.
             if let Some(named) = &named
+                && (attempt > 0 || checked.is_err())
                 && let Some(sent) = self.replay(relayer, named).await?
             {
                 return Ok(sent);
             }
-            check_running(relayer)?;
-            let now = self.clock.now();
-            let spec = accepted_spec(&request, relayer, now, self.options.validity)
-                .map_err(ServiceError::Invalid)?;
+            let spec = checked?;
             let digest = named.as_ref().map(|named| named.key.clone());
             let record = fresh_record(self.fresh_id(), now, spec, digest);
             match self.commit_accept(relayer, &record, named.as_ref()).await? {
                 Outcome::Accepted => {
                     tracing::debug!(relayer_id = %relayer.id, id = %record.id, "accepted");
-                    self.wake_lane(relayer).await;
                     return Ok(Sent {
                         transaction: TransactionView::of(&record, relayer),
                         replayed: false,
@@ -126,14 +130,6 @@ impl Service {
         tracing::warn!(relayer_id = %relayer.id, "deleting it was begun and given up; it goes on");
         let opened = reopen(&self.store, &lane, closing).await;
         opened.map_err(|error| ServiceError::Unavailable(error.to_string()))
-    }
-
-    /// Tells the lane that its inbox has something. The lane finds it anyway, only later, so a
-    /// failure is no error.
-    pub(super) async fn wake_lane(&self, relayer: &Relayer) {
-        if let Err(error) = self.store.publish(&inbox_topic(&relayer.lane())).await {
-            tracing::warn!(relayer = %relayer.id, %error, "the lane could not be woken");
-        }
     }
 
     /// The first answer that was given under a key.

@@ -151,7 +151,6 @@ impl Service {
                 answer.failed_to_queue_transaction_ids.extend(names);
             }
         }
-        self.wake_lane(relayer).await;
         Ok(answer)
     }
 
@@ -191,7 +190,6 @@ impl Service {
                 return Err(ServiceError::Defect(text));
             }
         }
-        self.wake_lane(relayer).await;
         let known = TransactionView::of(record, relayer);
         self.follow(relayer, &command, known, &mut *changes).await
     }

@@ -101,7 +101,6 @@ impl Service {
             }
         }
         self.accept_group(relayer, group, &mut results).await;
-        self.wake_lane(relayer).await;
         let lost = || SentOne::refused("it was left out".to_owned());
         let results: Vec<SentOne> = results
             .into_iter()

@@ -14,7 +14,7 @@ use super::runner::Runner;
 use super::scenario::{Trial, play_long};
 use super::stats::{float, ratio};
 use super::step::{self, StepSpec};
-use super::targets::{Better, Target, Unit, start_rate};
+use super::targets::{Better, Target, Unit, rate};
 use super::world::{World, field_of};
 use super::{runner, say};
 use crate::cli::ScenarioName;
@@ -27,7 +27,10 @@ const BLOCK: Duration = Duration::from_secs(1);
 const COST_RATE: u32 = 200;
 /// How long the store's work is counted while nobody calls.
 const IDLE: Duration = Duration::from_secs(5);
-/// Where a search begins when the node's ceiling is not known.
+/// Where a search begins, as a share of what the node does with its receipts read: instances share
+/// the machine with it, and a rate far above what they keep up with tells nothing.
+const START_SHARE: f64 = 0.6;
+/// The same when the node's ceiling is not known.
 const FIRST_RATE: u32 = 200;
 /// Posts one after another by which one is counted, and how many come in a second.
 const POSTS: u32 = 200;
@@ -85,7 +88,7 @@ pub(super) async fn run(runner: &mut Runner) -> Result<()> {
     let ceiling = runner.direct().await?;
     let direct = ceiling.map(|direct| direct.mined_per_second);
     let followed = ceiling.and_then(|direct| direct.with_receipts_per_second);
-    let start = direct.map_or(FIRST_RATE, start_rate);
+    let start = followed.map_or(FIRST_RATE, |followed| rate(followed * START_SHARE));
     let mut found = Vec::new();
     for (instances, relayers) in [(1, 1), (3, 1), (3, 3)] {
         say(format_args!(

@@ -281,7 +281,7 @@ pub(super) fn start_rate(direct: f64) -> u32 {
     clippy::cast_sign_loss,
     reason = "the number is clamped to the range before"
 )]
-fn rate(number: f64) -> u32 {
+pub(super) fn rate(number: f64) -> u32 {
     number.clamp(1.0, 20_000.0) as u32
 }
 

@@ -169,6 +169,7 @@ impl World {
             follower: Arc::clone(&follower),
             status: Arc::clone(&status),
             options: DriverOptions {
+                pace: Duration::ZERO,
                 holder: HolderId(process.to_owned()),
                 lease: LEASE,
                 adopt: false,

@@ -1,10 +1,10 @@
 //! Instances that come, work and go: F1, F2, F3.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use baton_model::Address;
+use serde::Deserialize;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
@@ -18,6 +18,9 @@ use crate::commands::bench::stats::{Percentiles, float, ratio};
 
 /// Most that the busiest instance may be called, as a multiple of the idlest.
 const SPREAD_MAX: f64 = 2.0;
+/// How long an instance has had a call at least that was taken from it: a connection that is refused
+/// takes no time.
+const HELD_SECONDS: f64 = 0.1;
 /// How often a draining instance is asked whether it is ready.
 const PROBE: Duration = Duration::from_millis(2);
 /// Longest silence of a lane that is handed over, without the lease that would run out otherwise.
@@ -140,10 +143,10 @@ pub(in super::super) async fn rolling_restart(form: &Form) -> Result<Trial> {
         HANDED_OVER_MAX
     };
     stage.tell_takeovers(&endings, longest)?;
-    let absorbed = absorbed(&stage)?;
+    let passed_on = float(PassedOn::of(&stage)?.calls);
     stage
         .trial
-        .figure("calls that nginx gave to another", float(absorbed), "");
+        .figure("calls that nginx gave to another", passed_on, "");
     stage.close().await
 }
 
@@ -194,16 +197,39 @@ async fn refused(
 }
 
 /// Calls that nginx gave to a second instance, by its log.
-pub(super) fn absorbed(stage: &Stage) -> Result<usize> {
-    let nginx = stage.world.nginx.as_ref().context("nginx is there")?;
-    let tried = |line: &&str| {
-        let line: Option<BTreeMap<String, serde_json::Value>> = serde_json::from_str(line).ok();
-        let instances = line
-            .as_ref()
-            .and_then(|line| line.get("instance")?.as_str());
-        instances.is_some_and(|instances| instances.contains(", "))
-    };
-    Ok(nginx.log().lines().filter(tried).count())
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct PassedOn {
+    pub(super) calls: usize,
+    /// Those of them that the first instance had had for a while.
+    pub(super) interrupted: usize,
+}
+
+/// What of a line is of interest; of several instances each has its place.
+#[derive(Deserialize)]
+struct Line {
+    instance: String,
+    instance_seconds: String,
+}
+
+impl PassedOn {
+    pub(super) fn of(stage: &Stage) -> Result<Self> {
+        let nginx = stage.world.nginx.as_ref().context("nginx is there")?;
+        Ok(Self::in_log(&nginx.log()))
+    }
+
+    fn in_log(log: &str) -> Self {
+        let lines = log
+            .lines()
+            .filter_map(|line| serde_json::from_str(line).ok());
+        let mut passed_on = Self::default();
+        for line in lines.filter(|line: &Line| line.instance.contains(", ")) {
+            let first = line.instance_seconds.split(", ").next();
+            let seconds: Option<f64> = first.and_then(|seconds| seconds.parse().ok());
+            passed_on.calls += 1;
+            passed_on.interrupted += usize::from(seconds.is_some_and(|s| s >= HELD_SECONDS));
+        }
+        passed_on
+    }
 }
 
 impl Stage {
@@ -250,5 +276,24 @@ mod tests {
                        requests_total{endpoint=\"/a\",method=\"POST\",status=\"503\"} 1\n\
                        requests_total{endpoint=\"/a\",method=\"GET\",status=\"200\"} 9\n";
         assert_eq!(posts_answered(metrics), 9);
+    }
+
+    #[test]
+    fn a_call_that_was_taken_from_an_instance_is_told_from_one_that_it_refused() {
+        let line = |instance: &str, seconds: &str| {
+            format!("{{\"instance\":\"{instance}\",\"instance_seconds\":\"{seconds}\"}}\n")
+        };
+        let log = [
+            line("a:1", "0.500"),
+            line("a:1, b:2", "0.000, 0.004"),
+            line("a:1, b:2", "0.700, 0.004"),
+            line("a:1, b:2, c:3", "0.001, 0.600, 0.004"),
+            "2026/11/21 [error] not JSON\n".to_owned(),
+        ];
+        let expected = PassedOn {
+            calls: 3,
+            interrupted: 1,
+        };
+        assert_eq!(PassedOn::in_log(&log.concat()), expected);
     }
 }

@@ -40,10 +40,10 @@ pub(in super::super) async fn full_memory(form: &Form) -> Result<Trial> {
     refuse_evicting(&mut stage).await?;
     let running = stage.load_until_ended(PERSISTENT)?;
     stage.wait_for_blocks(4).await?;
-    let keys = info_of_lanes(&stage).await?;
+    let keys = keys_held(&stage).await?;
     let used = info(stage.shared()?.server()?, "used_memory").await?;
     set_maxmemory(&stage, &(used / 2).max(1).to_string()).await?;
-    let before = running.load.accepted();
+    let (filled, before) = (Instant::now(), running.load.accepted());
     stage
         .wait_for("posts that are refused", async || {
             Ok(running.load.failures() > 0)
@@ -51,8 +51,8 @@ pub(in super::super) async fn full_memory(form: &Form) -> Result<Trial> {
         .await?;
     let refusal = refusal(&stage).await?;
     sleep(form.span(1.0, 15)).await;
-    let meanwhile = running.load.accepted() - before;
-    let full = info_of_lanes(&stage).await?;
+    let (full_for, meanwhile) = (filled.elapsed(), running.load.accepted() - before);
+    let full = keys_held(&stage).await?;
     let evicted = info(stage.shared()?.server()?, "evicted_keys").await?;
     let mut logs = stage
         .world
@@ -76,6 +76,10 @@ pub(in super::super) async fn full_memory(form: &Form) -> Result<Trial> {
     trial.figure("to the next broadcast", milliseconds(resumed), "ms");
     let is_clear = refusal.contains("503") && refusal.contains("nothing was changed");
     trial.require(is_clear, || format!("a refusal says: {refusal}"));
+    let offered = f64::from(size.rate) * full_for.as_secs_f64();
+    trial.require(float(meanwhile) < offered / 2.0, || {
+        format!("{meanwhile} posts were accepted while the memory was full")
+    });
     trial.require(logged, || "no instance's log names maxmemory".to_owned());
     trial.require(evicted == 0 && full >= keys, || {
         format!("{evicted} keys were evicted; {keys} before, {full} while the memory was full")
@@ -195,7 +199,7 @@ async fn set_maxmemory(stage: &Stage, bytes: &str) -> Result<()> {
     Ok(())
 }
 
-async fn info_of_lanes(stage: &Stage) -> Result<u64> {
+async fn keys_held(stage: &Stage) -> Result<u64> {
     let server = stage.shared()?.server()?;
     Ok(server.command(&["DBSIZE"]).await?.parse()?)
 }

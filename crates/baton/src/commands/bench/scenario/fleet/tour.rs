@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep};
 
 use super::super::stage::{Loss, Running, Stage};
 use super::super::{Form, Trial};
-use super::instances::absorbed;
+use super::instances::PassedOn;
 use super::loss::{Resumed, UNWRITTEN};
 use super::{Ending, FLEET, PERSISTENT, setting};
 use crate::commands::bench::plan::{Entry, Fleet};
@@ -54,7 +54,7 @@ pub(in super::super) async fn tour(form: &Form) -> Result<Trial> {
         float(played.mined.iter().flatten().count()),
         played.seconds_to_last(),
     );
-    let passed_on = float(absorbed(&stage)?);
+    let passed_on = PassedOn::of(&stage)?;
     let trial = &mut stage.trial;
     trial.figure("mined", rate.unwrap_or(0.0), "/s");
     trial.figure("instances killed", 2.0, "");
@@ -62,9 +62,12 @@ pub(in super::super) async fn tour(form: &Form) -> Result<Trial> {
     let adopted = u8::from(resumed == Resumed::Adopted);
     trial.figure("restarts with --adopt", f64::from(adopted), "");
     trial.figure("posts that failed and were repeated", float(failures), "");
-    trial.figure("calls that nginx gave to another", passed_on, "");
-    trial.require(passed_on > 0.0, || {
-        "nginx had nothing to give to another instance".to_owned()
+    let calls = float(passed_on.calls);
+    trial.figure("calls that nginx gave to another", calls, "");
+    let interrupted = float(passed_on.interrupted);
+    trial.figure("in the middle of them", interrupted, "");
+    trial.require(passed_on.interrupted > 0, || {
+        "no call was taken from the instance that was killed at work".to_owned()
     });
     stage.tell_takeovers(&endings, form.silent_max())?;
     tracing::debug!(elapsed = ?began.elapsed(), "the tour is over");
