@@ -195,7 +195,7 @@ impl Storage {
 }
 
 /// Least time between looks into an inbox of a store that is reached over a network.
-const SHARED_PACE: Duration = Duration::from_millis(30);
+const SHARED_PACE: Duration = Duration::from_millis(40);
 
 impl Storage {
     /// Least time between a lane's looks into its inbox, under load.

@@ -50,9 +50,17 @@ async fn play(name: &str, options: &[&str]) -> Played {
         .arg(&json)
         .args(options)
         .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .process_group(0)
         .kill_on_drop(true)
-        .output();
-    let output = tokio::time::timeout(LONGEST, playing).await;
+        .spawn()
+        .unwrap();
+    let group = playing.id().unwrap();
+    let output = tokio::time::timeout(LONGEST, playing.wait_with_output()).await;
+    if output.is_err() {
+        end(group);
+    }
     let output = output.expect("it ends").unwrap();
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     let error = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -72,6 +80,13 @@ async fn play(name: &str, options: &[&str]) -> Played {
     let kept = played.count("once") + played.count("forgotten");
     assert!(kept >= played.count("accepted"), "{trial}");
     played
+}
+
+/// Ends a bench that hangs, and the relayers that it has started.
+fn end(group: u32) {
+    let mut kill = std::process::Command::new("kill");
+    let killed = kill.args(["-KILL", "--", &format!("-{group}")]).status();
+    assert!(killed.unwrap().success());
 }
 
 /// Plays a scenario in which every request is accepted, and so executed once.

@@ -43,7 +43,7 @@ const BETWEEN_LONG: Duration = Duration::from_secs(3);
 /// Longest silence of a lane whose holder is gone: a lease, and time to take it over and start. The
 /// short form is played on machines that others use too, by a program that is not optimised.
 const SILENT_LONG: Duration = Duration::from_secs(3);
-const SILENT_SHORT: Duration = Duration::from_secs(15);
+const SILENT_SHORT: Duration = Duration::from_secs(30);
 
 /// Three instances on one server, called one after another.
 const FLEET: Fleet = Fleet {

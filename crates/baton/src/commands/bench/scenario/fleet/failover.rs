@@ -21,7 +21,7 @@ const UNREPLICATED: Duration = Duration::from_millis(100);
 /// F6: the master behind Sentinel is killed, and another takes its place.
 pub(in super::super) async fn sentinel_failovers(form: &Form) -> Result<Trial> {
     let trial = Trial::new("F6", "SIGKILL of the master behind Sentinel");
-    let size = form.size((60, 4), (150, 60));
+    let size = form.size((45, 4), (150, 60));
     let fleet = Fleet {
         store: SharedKind::Sentinel,
         ..FLEET
@@ -59,7 +59,7 @@ pub(in super::super) async fn sentinel_failovers(form: &Form) -> Result<Trial> {
 /// F7: the cluster's server that has a lane's slot is killed, and its replica takes its place.
 pub(in super::super) async fn cluster_failovers(form: &Form) -> Result<Trial> {
     let trial = Trial::new("F7", "SIGKILL of a cluster's master");
-    let size = form.size((60, 4), (150, 60));
+    let size = form.size((45, 4), (150, 60));
     let fleet = Fleet {
         store: SharedKind::Cluster,
         ..FLEET
@@ -105,7 +105,7 @@ pub(in super::super) async fn cluster_failovers(form: &Form) -> Result<Trial> {
 /// F8: the slots of the lanes move to other servers of the cluster, with everything in them.
 pub(in super::super) async fn slot_moves(form: &Form) -> Result<Trial> {
     let trial = Trial::new("F8", "lanes' slots moved to other masters");
-    let size = form.size((60, 4), (150, 60));
+    let size = form.size((45, 4), (150, 60));
     let fleet = Fleet {
         store: SharedKind::Cluster,
         ..FLEET

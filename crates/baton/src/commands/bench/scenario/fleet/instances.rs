@@ -29,7 +29,7 @@ const HANDED_OVER_MAX: Duration = Duration::from_secs(1);
 /// F1: nothing goes wrong.
 pub(in super::super) async fn steady(form: &Form) -> Result<Trial> {
     let trial = Trial::new("F1", "3 instances behind nginx, steady");
-    let size = form.size((90, 4), (200, 60));
+    let size = form.size((60, 4), (200, 60));
     let fleet = Fleet {
         entry: Entry::Nginx,
         ..FLEET
@@ -73,7 +73,7 @@ pub(in super::super) async fn steady(form: &Form) -> Result<Trial> {
 /// F2: whoever holds a lane is killed, again and again.
 pub(in super::super) async fn kills(form: &Form) -> Result<Trial> {
     let trial = Trial::new("F2", "SIGKILL of who holds a lane");
-    let size = form.size((90, 4), (150, 60));
+    let size = form.size((45, 4), (150, 60));
     let mut stage = Stage::start(form, trial, size, setting(FLEET)).await?;
     let running = stage.load_until_ended(PERSISTENT)?;
     let lanes = u64::try_from(stage.world.accounts.len())?;
@@ -103,7 +103,7 @@ pub(in super::super) async fn kills(form: &Form) -> Result<Trial> {
 /// F3: every instance is told to end and started again, one after another.
 pub(in super::super) async fn rolling_restart(form: &Form) -> Result<Trial> {
     let trial = Trial::new("F3", "rolling restart behind nginx");
-    let size = form.size((150, 4), (200, 60));
+    let size = form.size((60, 4), (200, 60));
     let fleet = Fleet {
         entry: Entry::Nginx,
         ..FLEET

@@ -21,7 +21,7 @@ pub(super) const UNWRITTEN: Duration = Duration::from_secs(2);
 /// The alarm of a lane whose chain knows more than its store.
 const ALARM: &str = "foreign_nonce";
 /// Longest time from the start of a store until every lane has either gone on or raised an alarm.
-const RESUMED_MAX: Duration = Duration::from_secs(60);
+const RESUMED_MAX: Duration = Duration::from_secs(120);
 
 /// How lanes went on behind a store that may have lost something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,7 +35,7 @@ pub(super) enum Resumed {
 /// F4: the store's process is killed and started again with the files that it left.
 pub(in super::super) async fn store_kills(form: &Form) -> Result<Trial> {
     let trial = Trial::new("F4", "SIGKILL of Redis, AOF everysec");
-    let size = form.size((90, 4), (200, 60));
+    let size = form.size((45, 4), (200, 60));
     let mut stage = Stage::start(form, trial, size, setting(FLEET)).await?;
     let running = stage.load_until_ended(PERSISTENT)?;
     let kills = form.count(3, 10);
@@ -65,7 +65,7 @@ pub(in super::super) async fn store_kills(form: &Form) -> Result<Trial> {
 /// F4, as the machine's crash: what had not been flushed is cut off the file.
 pub(in super::super) async fn lost_tail(form: &Form) -> Result<Trial> {
     let trial = Trial::new("F4", "Redis loses its last second");
-    let size = form.size((90, 4), (200, 60));
+    let size = form.size((45, 4), (200, 60));
     let mut stage = Stage::start(form, trial, size, setting(FLEET)).await?;
     let running = stage.load_until_ended(PERSISTENT)?;
     let mut times = Vec::new();
@@ -103,7 +103,7 @@ pub(in super::super) async fn lost_tail(form: &Form) -> Result<Trial> {
 /// everything is mined.
 pub(in super::super) async fn empty_restart(form: &Form) -> Result<Trial> {
     let trial = Trial::new("F5", "Redis restarted empty, twice");
-    let size = form.size((90, 4), (200, 60));
+    let size = form.size((45, 4), (200, 60));
     let setting = Setting {
         paused: true,
         ..setting(FLEET)

@@ -35,7 +35,7 @@ const CONNECTIONS: usize = 3000;
 /// F9: the store's memory is full for a while.
 pub(in super::super) async fn full_memory(form: &Form) -> Result<Trial> {
     let trial = Trial::new("F9", "maxmemory reached, and raised");
-    let size = form.size((60, 4), (150, 60));
+    let size = form.size((45, 4), (150, 60));
     let mut stage = Stage::start(form, trial, size, setting(FLEET)).await?;
     refuse_evicting(&mut stage).await?;
     let running = stage.load_until_ended(PERSISTENT)?;
@@ -90,7 +90,7 @@ pub(in super::super) async fn full_memory(form: &Form) -> Result<Trial> {
 /// F10: the store answers nobody for longer than leases last, by its own will and without it.
 pub(in super::super) async fn pauses(form: &Form) -> Result<Trial> {
     let trial = Trial::new("F10", "Redis paused, CLIENT PAUSE and SIGSTOP");
-    let size = form.size((60, 4), (150, 60));
+    let size = form.size((45, 4), (150, 60));
     let mut stage = Stage::start(form, trial, size, setting(FLEET)).await?;
     let running = stage.load_until_ended(PERSISTENT)?;
     let pause = form.span(3.0, 10);
@@ -137,7 +137,7 @@ pub(in super::super) async fn pauses(form: &Form) -> Result<Trial> {
 /// F12: as many connections as the store takes, and more; and it forgets its scripts all the time.
 pub(in super::super) async fn floods(form: &Form) -> Result<Trial> {
     let trial = Trial::new("F12", "connections flooded, scripts flushed");
-    let size = form.size((60, 4), (150, 60));
+    let size = form.size((45, 4), (150, 60));
     let fleet = Fleet {
         lines: &CLIENTS_LINES,
         ..FLEET

@@ -22,7 +22,7 @@ const STALLED: Duration = Duration::from_millis(700);
 /// calls, Redis is killed, and a third instance is told to end.
 pub(in super::super) async fn tour(form: &Form) -> Result<Trial> {
     let trial = Trial::new("fleet", "nginx, 3 instances, Redis; one of each killed");
-    let size = form.size((90, 4), (100, 60));
+    let size = form.size((60, 4), (100, 60));
     let fleet = Fleet {
         entry: Entry::Nginx,
         ..FLEET

@@ -23,7 +23,7 @@ const LEASE: Duration = Duration::from_millis(1200);
 /// F11: every round trip to the store takes 50 ms.
 pub(in super::super) async fn slow_wire(form: &Form) -> Result<Trial> {
     let trial = Trial::new("F11", "50 ms from and to Redis");
-    let size = form.size((60, 4), (150, 60));
+    let size = form.size((45, 4), (150, 60));
     let fleet = Fleet {
         wire: Some(SLOW),
         ..FLEET
@@ -66,7 +66,7 @@ pub(in super::super) async fn slow_wire(form: &Form) -> Result<Trial> {
 /// stay open.
 pub(in super::super) async fn partition(form: &Form) -> Result<Trial> {
     let trial = Trial::new("F13", "an instance cut off from Redis");
-    let size = form.size((90, 4), (150, 60));
+    let size = form.size((45, 4), (150, 60));
     let fleet = Fleet {
         wire: Some(Duration::ZERO),
         ..FLEET
