@@ -33,6 +33,7 @@ struct Shared {
     account: Address,
     deeds: Arc<[Deed]>,
     taken: Arc<AtomicUsize>,
+    sending: Arc<tokio::sync::Mutex<()>>,
     http: reqwest::Client,
 }
 
@@ -44,6 +45,7 @@ impl Liar {
             account: anvil.accounts().await.unwrap()[0],
             deeds: deeds.into(),
             taken: Arc::default(),
+            sending: Arc::default(),
             http: reqwest::Client::builder().no_proxy().build().unwrap(),
         };
         let router = Router::new()
@@ -78,6 +80,8 @@ async fn answer(
         let call = json!({
             "jsonrpc": "2.0", "id": 1, "method": "eth_sendTransaction", "params": transfer,
         });
+        // The node chooses the nonce, and two at a time may get the same one.
+        let _turn = shared.sending.lock().await;
         let sent = shared
             .http
             .post(&shared.node)
