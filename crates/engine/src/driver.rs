@@ -45,8 +45,8 @@ pub struct DriverOptions {
     pub holder: HolderId,
     /// How long a baton lasts without renewal. A successor waits that long after a crash.
     pub lease: Duration,
-    /// Least time between looks into an inbox under load, and between every two commits; zero for none. It saves a store
-    /// that is far away round trips, and costs what comes in between so much time. After a pause nothing waits.
+    /// Least time between looks into an inbox under load, and between every two commits; zero for none. It saves a
+    /// store that is far away round trips, and costs what comes in between so much time. After a pause nothing waits.
     pub pace: Duration,
     /// Skip nonces that unknown transactions used (`--adopt`).
     pub adopt: bool,

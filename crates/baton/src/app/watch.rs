@@ -76,8 +76,8 @@ impl LanesHeld {
 
 /// Keeps readiness up to date until the task is ended. Every lane has to have been compared with its chain once before
 /// the process is ready, unless another process may hold it; later, a lane that cannot run makes it unready where there
-/// is no other process, and one with an alarm only degraded: what it accepts is durable, and held. A relayer that cannot
-/// be served here at all is told of, and the others go on.
+/// is no other process, and one with an alarm only degraded: what it accepts is durable, and held. A relayer that
+/// cannot be served here at all is told of, and the others go on.
 pub(super) fn start(
     (statuses, snapshots): (watch::Receiver<Statuses>, watch::Receiver<Arc<Snapshot>>),
     mut held: LanesHeld,
