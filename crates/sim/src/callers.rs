@@ -184,7 +184,14 @@ impl World {
                     self.coverage.input("request accepted");
                 }
                 let before = call.accepted.replace(id);
-                let other = before.filter(|before| *before != id && !call.lost);
+                // What was accepted just before the store went back in time, and is told of only now, is as lost as
+                // what was told before.
+                let is_forgotten = self.watch.has_forgotten(id);
+                if let Some(before) = before.filter(|_| is_forgotten) {
+                    call.accepted = Some(before);
+                }
+                call.lost |= is_forgotten && before.is_none();
+                let other = before.filter(|before| *before != id && !call.lost && !is_forgotten);
                 if let Some(before) = other {
                     self.fail(format!("call {index} was accepted as {before} and as {id}"));
                 } else if call.refused {

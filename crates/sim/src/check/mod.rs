@@ -43,6 +43,13 @@ pub(crate) struct Watch {
     pub(crate) thawed_ms: BTreeMap<usize, u64>,
 }
 
+impl Watch {
+    /// Whether the store does not know a request any more because it went back in time.
+    pub(crate) fn has_forgotten(&self, id: RequestId) -> bool {
+        self.rolled_back_ms.is_some() && !self.requests.contains_key(&id)
+    }
+}
+
 /// An attempt that was durable.
 #[derive(Clone, Debug)]
 struct Attempt {

@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use super::direct::{self, Direct};
 use super::pace::Schedule;
-use super::plan::{Own, OwnNode, Plan, Subject};
+use super::plan::{Entry, Own, OwnNode, Plan, Subject};
 use super::process::Machine;
 use super::report::{Report, Sustained};
 use super::say;
@@ -220,9 +220,20 @@ fn own_conditions(own: &Own) -> String {
         OwnNode::Paused => "anvil without blocks".to_owned(),
         OwnNode::Null(time) => format!("a node that executes nothing, a block every {time:?}"),
     };
+    let store = match own.fleet {
+        None => "embedded store, sealed records, durable commits".to_owned(),
+        Some(fleet) => format!(
+            "{} instance(s) {} on a shared Redis with appendfsync everysec, sealed records",
+            fleet.instances,
+            match fleet.entry {
+                Entry::Nginx => "behind nginx",
+                Entry::Instances => "called in turn",
+            }
+        ),
+    };
     format!(
-        "baton {}: {} relayer(s) of {} account(s), at most {} nonces in flight each; embedded store, sealed records, \
-         durable commits, fresh for each step; {node}",
+        "baton {}: {} relayer(s) of {} account(s), at most {} nonces in flight each; {store}, fresh for each step; \
+         {node}",
         env!("CARGO_PKG_VERSION"),
         own.relayers,
         own.accounts,
